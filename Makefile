@@ -1,0 +1,72 @@
+# Everything a new machine needs is made by these targets; Python 3.11+, git, make and a package index are enough.
+#   make run      environment, then the whole fraud_detection lifecycle on simulated data
+#   make test     environment, then the tests
+#   make lint     ruff and mypy
+#   make lock     resolve pyproject.toml anew into requirements.lock
+#   make benchmark PROJECT=fraud_detection   the README's result table, on the public data
+
+PYTHON ?= python3
+PROJECT ?= fraud_detection
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# What pip is configured with holds for uv too: an index, further indexes, folders of wheels (a CPU build of torch may
+# lie there). A machine with an NVIDIA GPU ignores the folders for torch, so that the index's CUDA build is taken.
+pip_setting = $(or $($(1)),$(shell $(PYTHON) -m pip config get global.$(2) 2>/dev/null))
+UV_FIND_LINKS ?= $(call pip_setting,PIP_FIND_LINKS,find-links)
+UV_INDEX ?= $(call pip_setting,PIP_EXTRA_INDEX_URL,extra-index-url)
+UV_DEFAULT_INDEX ?= $(call pip_setting,PIP_INDEX_URL,index-url)
+# Safe with several indexes, because the lock's hashes decide what may be installed.
+UV_INDEX_STRATEGY := unsafe-best-match
+export UV_INDEX_STRATEGY
+$(foreach name,UV_FIND_LINKS UV_INDEX UV_DEFAULT_INDEX,$(if $($(name)),$(eval export $(name))))
+HAS_GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 && echo yes)
+TORCH_ENV := $(if $(HAS_GPU),env -u UV_FIND_LINKS,)
+TORCH := $(shell sed -n 's/^  "\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: run test lint lock benchmark bench-env clean
+
+run: $(STAMP)
+	kedro run --pipeline=fraud_detection
+
+test: $(STAMP)
+	pytest -n 2 --dist loadscope
+
+lint: $(STAMP)
+	ruff check . && ruff format --check . && mypy
+
+# uv installs from the lock with every hash checked; torch, whose builds differ from machine to machine, comes in a
+# step of its own, pinned to its version.
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==0.13.9"
+	uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
+	$(TORCH_ENV) uv pip install --quiet --python $(BIN)/python "$(TORCH)"
+	uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit triton torch $(addprefix nvidia-,cublas cuda-cupti \
+  cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu12 nccl-cu13 \
+  nvjitlink nvshmem-cu13 nvtx)
+
+# Left out of the lock: kedro-telemetry (a hard dependency of kedro whose only work is to report), nvidia-nccl
+# (xgboost over several GPUs only), and torch with its CUDA libraries (own step above).
+lock:
+	uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --quiet \
+	  $(foreach package,kedro-telemetry $(CUDA_PACKAGES),--no-emit-package $(package)) \
+	  -o requirements.lock
+
+benchmark: $(STAMP)
+	python benchmarks/reference.py $(PROJECT)
+
+# The competitors of benchmarks/startup.py and benchmarks/training.py, kept out of the environment: their plug-ins
+# would slow every command down.
+bench-env: $(STAMP)
+	uv pip install --quiet --python $(BIN)/python --target .bench --no-deps -r benchmarks/requirements.txt
+
+clean:
+	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""The projects, one folder each: domain knowledge only."""

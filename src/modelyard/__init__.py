@@ -1,0 +1,1 @@
+"""The spine: what three or more projects share; it knows no project by name."""

@@ -1,0 +1,18 @@
+"""The project's commands beside Kedro's own; each is imported only when it is used."""
+
+from kedro.framework.cli.utils import LazyGroup
+
+from modelyard import telemetry
+
+telemetry.switch_off()
+
+cli = LazyGroup(
+    name="modelyard",
+    lazy_subcommands={
+        "run": "modelyard.commands.run.run",
+        "data": "modelyard.commands.data.data",
+        "quarantine": "modelyard.commands.quarantine.quarantine",
+        "reproduce": "modelyard.commands.reproduce.reproduce",
+        "new-project": "modelyard.commands.new_project.new_project",
+    },
+)

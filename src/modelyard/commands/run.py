@@ -1,0 +1,28 @@
+"""``kedro run``: Kedro's own command; both spellings of the pipeline option, readable errors, ``--quiet``."""
+
+import logging
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+
+from modelyard.commands.readable_errors import readable_errors
+
+
+def _run(quiet: bool, pipeline: str | None, pipelines: list[str], **options: Any) -> None:
+    """Runs a project's pipeline: ingestion to registry."""
+    if quiet:
+        logging.getLogger().setLevel(logging.WARNING)
+        logging.getLogger("modelyard").setLevel(logging.WARNING)
+    # Kedro 1.7 warns on --pipeline; both spellings mean the same here, without a word.
+    names = [*pipelines, *([pipeline] if pipeline else [])]
+    with readable_errors():
+        kedro_run.callback(pipeline=None, pipelines=names, **options)
+
+
+run = click.Command(
+    name="run",
+    callback=_run,
+    help="Run a project's pipeline: kedro run --pipeline=fraud_detection [--env=ci|benchmark|prod].",
+    params=[*kedro_run.params, click.Option(["--quiet", "-q"], is_flag=True, help="Warnings and errors only.")],
+)

@@ -1,0 +1,1 @@
+"""Public data, and the Kedro datasets of the catalog."""

@@ -1,0 +1,68 @@
+"""Errors a user can act on: what was found, where, and the way out.
+
+Every failure that is not a bug is raised as one of these; the command line prints the message alone (no
+traceback) and exits with the class's ``exit_code``.
+"""
+
+
+class ModelyardError(Exception):
+    """One clear failure.
+
+    Args:
+        found: What was found, as one sentence.
+        where: File, row, column, parameter or URL that it was found in.
+        way_out: What the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, found: str, *, where: str = "", way_out: str = "") -> None:
+        self.found, self.where, self.way_out = found, where, way_out
+        super().__init__("\n".join(self.lines()))
+
+    def lines(self) -> list[str]:
+        """The message, one labelled line for each part that is present."""
+        lines = [self.found]
+        if self.where:
+            lines.append(f"  where:   {self.where}")
+        if self.way_out:
+            lines.append(f"  way out: {self.way_out}")
+        return lines
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders (tuning workers); the keyword-only parts must survive that.
+        return (_rebuild, (type(self), self.found, self.where, self.way_out))
+
+
+def _rebuild(cls: type[ModelyardError], found: str, where: str, way_out: str) -> ModelyardError:
+    return cls(found, where=where, way_out=way_out)
+
+
+class ConfigurationError(ModelyardError):
+    """A parameter, an environment or a project's record is wrong; nothing has been run."""
+
+    exit_code = 2
+
+
+class DataContractError(ModelyardError):
+    """The data break the project's contract: the run stops before anything is trained."""
+
+    exit_code = 3
+
+
+class FetchError(ModelyardError):
+    """A public data set could not be brought here, or its bytes are not the published ones."""
+
+    exit_code = 4
+
+
+class BusyError(ModelyardError):
+    """Another process holds what this one needs (a project's run lock, a database)."""
+
+    exit_code = 5
+
+
+class StorageError(ModelyardError):
+    """The disk is full, read-only, or a stored file is damaged."""
+
+    exit_code = 6

@@ -1,0 +1,1 @@
+"""Features: schema, Feast objects, point-in-time joins."""

@@ -1,0 +1,112 @@
+"""Files and folders that appear whole or not at all."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelyard.errors import StorageError
+
+_CHUNK_BYTES = 1 << 20
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path``; when the block succeeds, the file takes its place in one step.
+
+    The content is flushed to disk before the rename, so a crash leaves the old file or the new one, never half.
+
+    Raises:
+        StorageError: The folder is read-only or the disk is full; the old file, if any, is untouched.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yields an empty temporary folder beside ``path``; when the block succeeds, it takes the place of ``path``.
+
+    POSIX cannot replace a filled folder in one step: the old one is moved aside, the new one in, the old one
+    deleted. A kill between the two moves leaves ``path`` absent, which every reader treats as "not made yet".
+
+    Raises:
+        StorageError: As for :func:`atomic_file`.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+        old = temporary.with_suffix(".old")
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                os.replace(path, old)
+            os.replace(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 ``text`` to ``path``, whole or not at all."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_of_directory(path: Path) -> str:
+    """Hex sha256 over the relative names and bytes of every file below ``path``, in sorted order."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns the operating system's "no space" and "not allowed" into a :class:`StorageError` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+            raise StorageError(
+                "The disk is full; the unfinished file was removed and the previous one kept.",
+                where=str(path),
+                way_out="free space or point MODELYARD_DATA_DIR at a larger disk, then run the same command again",
+            ) from error
+        if error.errno in (13, 30):  # EACCES, EROFS
+            raise StorageError(
+                "The folder cannot be written to.",
+                where=str(path.parent),
+                way_out="make it writable or point MODELYARD_DATA_DIR at a folder that is",
+            ) from error
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

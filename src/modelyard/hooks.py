@@ -1,0 +1,223 @@
+"""What happens around every run: one run per project at a time, checked parameters, tracking, a summary."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from kedro.framework.hooks import hook_impl
+
+from modelyard import tracking
+from modelyard.errors import BusyError, ConfigurationError
+from modelyard.files import writing
+from modelyard.paths import data_directory
+from modelyard.registry import project_names
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
+
+logger = logging.getLogger(__name__)
+
+_LOCK_WAIT_S = float(os.environ.get("MODELYARD_LOCK_WAIT_S", "3600"))
+
+
+class RunLockHook:
+    """One run of a project at a time: a second one says so and waits."""
+
+    def __init__(self) -> None:
+        self._locks: list[FileLock] = []
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: "Pipeline") -> None:
+        """Takes the lock of each project in the pipeline; the operating system frees them however the run ends."""
+        from filelock import FileLock, Timeout
+
+        for project in _projects_in(pipeline):
+            path = data_directory() / "locks" / f"{project}.lock"
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = FileLock(path)
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    logger.warning("another run of %s is under way; waiting for it to end", project)
+                    self._wait(lock, project)
+            self._locks.append(lock)
+
+    @staticmethod
+    def _wait(lock: "FileLock", project: str) -> None:
+        from filelock import Timeout
+
+        try:
+            lock.acquire(timeout=_LOCK_WAIT_S)
+        except Timeout as error:
+            raise BusyError(
+                f"Another run of {project} has not ended after {_LOCK_WAIT_S:g} s.",
+                where=str(lock.lock_file),
+                way_out="let it end, or stop it; set MODELYARD_LOCK_WAIT_S to wait longer",
+            ) from error
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Frees the locks."""
+        self._release()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Frees the locks."""
+        self._release()
+
+    def _release(self) -> None:
+        while self._locks:
+            self._locks.pop().release()
+
+
+class ParameterHook:
+    """A parameter that nothing reads is a mistake, said before any node runs."""
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: "Pipeline", catalog: "CatalogProtocol") -> None:
+        """Compares the configured groups of each project in the pipeline with those its nodes read."""
+        parameters = catalog.load("parameters")
+        if not _projects_in(pipeline):
+            return
+        _check_names(parameters, project_names(), "projects", "--params")
+        for project in _projects_in(pipeline):
+            read = {
+                name.removeprefix(f"params:{project}.").split(".")[0]
+                for name in pipeline.inputs()
+                if name.startswith(f"params:{project}.")
+            }
+            if read:
+                _check_names(parameters.get(project, {}), sorted(read), f"groups of {project}", f"{project} parameters")
+
+
+class TrackingHook:
+    """One MLflow run for each ``kedro run``: parameters, metrics, documents, lineage."""
+
+    def __init__(self) -> None:
+        self._is_failed = False
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "CatalogProtocol") -> None:
+        """Starts the run. A pipeline of several projects is tracked as one run of its own experiment."""
+        projects = _projects_in(pipeline)
+        if not projects:
+            return
+        from modelyard.lineage import commit, is_dirty
+
+        experiment = projects[0] if len(projects) == 1 else "modelyard"
+        os.environ["MODELYARD_ENVIRONMENT"] = run_params["env"] or "local"
+        tracking.start(
+            f"{run_params['run_id'].replace(':', '')}-{os.getpid()}",
+            experiment=experiment,
+            run_name=f"{experiment} {run_params['run_id'][:16]}",
+            tags={
+                "mlflow.source.git.commit": commit(),
+                "is_dirty": str(is_dirty()).lower(),
+                "environment": run_params["env"] or "local",
+            },
+        )
+        for project in projects:
+            values = catalog.load("parameters").get(project, {})
+            tracking.log_params(dict(_flatten(values, "" if len(projects) == 1 else project)))
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Logs what a reviewer looks for: validation metrics, test metrics, digests."""
+        name = dataset_name.rpartition(".")[2]
+        if name == "train_summary":
+            tracking.log_metrics({f"valid.{metric}": value for metric, value in data["valid"].items()})
+        elif name == "evaluation":
+            _log_evaluation(data)
+        elif name == "run_record":
+            kept = ("source", "data_digest", "contract_digest", "feature_schema_digest", "code_digest", "lock_digest")
+            tracking.set_tags({key: data[key] for key in kept} | {"device": data["device"]["name"]})
+        elif name == "model_version":
+            tracking.set_tags({"registration_digest": data.digest})
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: "Pipeline") -> None:
+        """Attaches the reports and ends the run."""
+        for project in _projects_in(pipeline):
+            tracking.log_artifact(data_directory() / "08_reporting" / project, "reports")
+        tracking.finish("FINISHED")
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception, pipeline: "Pipeline") -> None:
+        """Ends the run as failed, with the reason."""
+        tracking.set_tags({"error": str(error)[:500]})
+        tracking.finish("FAILED")
+
+
+class SummaryHook:
+    """Stage times while the run works, a readable summary at its end, work folders tidied."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+
+    @hook_impl
+    def before_node_run(self, node: "Node") -> None:
+        """Says which stage begins."""
+        self._started[node.name] = time.perf_counter()
+        logger.info("▸ %s", node.name)
+
+    @hook_impl
+    def after_node_run(self, node: "Node") -> None:
+        """Notes the time."""
+        self._seconds[node.name] = time.perf_counter() - self._started[node.name]
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: "Pipeline", catalog: "CatalogProtocol") -> None:
+        """Prints the summary, and removes the checkpoints that only a killed run needs."""
+        import shutil
+
+        from modelyard.summary import show
+
+        for project in _projects_in(pipeline):
+            shutil.rmtree(data_directory() / "06_models" / project / "work" / "train", ignore_errors=True)
+            show(project, self._seconds, catalog, pipeline)
+
+
+HOOKS = (RunLockHook(), ParameterHook(), TrackingHook(), SummaryHook())
+
+
+def _projects_in(pipeline: "Pipeline") -> list[str]:
+    return sorted({node.namespace.split(".")[0] for node in pipeline.nodes if node.namespace})
+
+
+def _check_names(given: dict[str, Any], known: list[str], what: str, where: str) -> None:
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.5)
+            raise ConfigurationError(
+                f"Unknown parameter '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""),
+                where=where,
+                way_out=f"the {what} are {', '.join(known)}",
+            )
+
+
+def _log_evaluation(evaluation: dict[str, Any]) -> None:
+    for name, metric in evaluation["metrics"].items():
+        tracking.log_metrics({f"test.{name}": metric["value"], f"floor.{name}": evaluation["floor"][name]})
+        tracking.log_metrics({f"test.{name}.low": metric["low"], f"test.{name}.high": metric["high"]})
+        if evaluation["champion"]:
+            tracking.log_metrics({f"champion.{name}": evaluation["champion"][name]})
+    tracking.set_tags({"gate": "passed" if evaluation["gate"]["passed"] else "failed"})
+
+
+def _flatten(values: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """``{"a": {"b": 1}}`` to ``("a.b", 1)``; parameter models give all their fields, defaults included."""
+    if hasattr(values, "model_dump"):
+        values = values.model_dump(mode="json")
+    if not isinstance(values, dict):
+        yield prefix, values
+        return
+    for name, value in values.items():
+        yield from _flatten(value, f"{prefix}.{name}" if prefix else str(name))

@@ -1,0 +1,105 @@
+"""Where a model comes from: code, lock, device, versions; digests that tell whether two runs could differ."""
+
+import os
+import platform
+import subprocess
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+
+from modelyard.errors import StorageError
+from modelyard.files import sha256_of_file
+from modelyard.paths import repository
+
+LIBRARIES = ("kedro", "mlflow", "torch", "accelerate", "xgboost", "polars", "duckdb", "numpy", "optuna", "feast")
+"""Libraries whose versions can change a result."""
+
+
+def commit() -> str:
+    """The checkout's commit, 40 hex digits; ``unknown`` outside a git checkout."""
+    return _git("rev-parse", "HEAD") or "unknown"
+
+
+def is_dirty() -> bool:
+    """Whether the checkout's code differs from its commit."""
+    return bool(_git("status", "--porcelain", "--", "src", "pipelines", "conf", "requirements.lock", "pyproject.toml"))
+
+
+def lock_digest() -> str:
+    """Hex sha256 of ``requirements.lock``."""
+    return sha256_of_file(repository() / "requirements.lock")
+
+
+def code_digest(project: str) -> str:
+    """Hex sha256 over the project's code and the spine's: names and bytes of every module."""
+    root = repository()
+    files = [*(root / "pipelines" / project).glob("*.py"), *(root / "src" / "modelyard").rglob("*.py")]
+    digest = sha256()
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(root).as_posix()}\0{sha256_of_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def device() -> dict[str, str]:
+    """The accelerator that torch finds, else the processor."""
+    import torch
+
+    if torch.cuda.is_available():
+        return {"kind": "cuda", "name": torch.cuda.get_device_name(0)}
+    return {"kind": "cpu", "name": f"{_processor()}, {len(os.sched_getaffinity(0))} cores"}
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of :data:`LIBRARIES` and of Python."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES}
+
+
+class RunContext(AbstractDataset[dict[str, Any], None]):
+    """What a run's surroundings are, read at the moment of loading; never written.
+
+    Args:
+        project: Whose code the digest covers.
+    """
+
+    def __init__(self, *, project: str) -> None:
+        self._project = project
+
+    def load(self) -> dict[str, Any]:
+        """Commit, dirtiness, digests, device and versions."""
+        return {
+            "commit": commit(),
+            "is_dirty": is_dirty(),
+            "lock_digest": lock_digest(),
+            "code_digest": code_digest(self._project),
+            "device": device(),
+            "library_versions": library_versions(),
+            "environment": os.environ.get("MODELYARD_ENVIRONMENT", "local"),
+        }
+
+    def save(self, data: None) -> None:
+        """Refuses.
+
+        Raises:
+            StorageError: Always.
+        """
+        raise StorageError("The run's context is read, never written.", where=self._project)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"project": self._project}
+
+
+def _git(*arguments: str) -> str:
+    result = subprocess.run(
+        ["git", *arguments], cwd=repository(), capture_output=True, text=True, check=False, timeout=30
+    )
+    return result.stdout.strip() if result.returncode == 0 else ""
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,72 @@
+"""The base of every parameter model, and how Kedro is told which model a node's parameters are."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from modelyard.errors import ConfigurationError
+
+
+class Parameters(BaseModel):
+    """Values that steer one function; declared beside it, validated by Kedro before any node runs.
+
+    Each field carries a description, a unit where it has one, bounds and the one place of its default. YAML under
+    ``conf/`` holds differences only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_nearest(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            for name in values:
+                if name not in cls.model_fields:
+                    near = get_close_matches(str(name), cls.model_fields, n=1, cutoff=0.5)
+                    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(cls.model_fields)}"
+                    raise ValueError(f"unknown parameter '{name}'; {hint}")
+        return values
+
+
+def parameters_of(function: Callable[..., Any]) -> type[Parameters]:
+    """The parameter model that ``function`` takes: the one argument annotated with a :class:`Parameters` class.
+
+    Other annotations may name types that are imported for type checkers only.
+
+    Raises:
+        ConfigurationError: No argument, or more than one, is annotated with a parameter model.
+    """
+    found = []
+    for parameter in inspect.signature(function).parameters.values():
+        annotation = parameter.annotation
+        if isinstance(annotation, str):
+            annotation = _resolve(annotation, function)
+        if isinstance(annotation, type) and issubclass(annotation, Parameters):
+            found.append(annotation)
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"{function.__qualname__} has {len(found)} arguments annotated with a parameter model, not one.",
+            where=function.__module__,
+            way_out="annotate its parameters with the project's Parameters class, imported at module level",
+        )
+    return found[0]
+
+
+def typed(function: Callable[..., Any], **types: type[Parameters]) -> Callable[..., Any]:
+    """Annotates ``function``'s parameter arguments for Kedro, in place, and returns it.
+
+    Kedro builds and checks a node's parameters from its annotations and gives up on the whole function when one of
+    them cannot be resolved; so a stage's node function carries these annotations and no others.
+    """
+    function.__annotations__ = dict(types)
+    return function
+
+
+def _resolve(annotation: str, function: Callable[..., Any]) -> Any:
+    namespace: Any = function.__globals__
+    for part in annotation.split("."):
+        namespace = namespace.get(part) if isinstance(namespace, dict) else getattr(namespace, part, None)
+    return namespace

@@ -1,0 +1,159 @@
+"""The seam: what a project is to the spine.
+
+A project is a frozen record of plain functions and plain values. The spine wires them into a Kedro pipeline
+(:mod:`modelyard.lifecycle`) and never asks for a project's name.
+
+Shapes used throughout: ``records``, ``examples`` and ``predictions`` are polars frames with one row per example.
+``examples`` are the accepted records joined point in time with the features, plus ``split``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from modelyard.gate import standard_gate
+
+if TYPE_CHECKING:
+    import great_expectations.expectations as gxe
+    import optuna
+    import polars as pl
+    from matplotlib.figure import Figure
+    from pydantic import BaseModel
+
+    from modelyard.feature_store.schema import FeatureView
+    from modelyard.gate import Evaluation, GateParameters, Verdict
+    from modelyard.parameters import Parameters
+    from modelyard.records import Contract
+
+
+class Model(Protocol):
+    """What ``fit`` returns: any object that knows the parameters which rebuild it without a validation split.
+
+    Early stopping, a blend weight or a calibration chosen on validation rows are written into ``params`` as fixed
+    values, so that the best trial can be refitted on training and validation rows together.
+    """
+
+    @property
+    def params(self) -> Any:
+        """The project's own parameter model, with everything that validation rows decided filled in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitRun:
+    """What one call of ``fit`` may use of its surroundings.
+
+    Args:
+        seed: Seed of every random choice; the same seed and inputs give the same model.
+        folder: Where checkpoints go. A re-run after a kill gets the same folder for the same inputs, and continues.
+        report: Called as ``report(step, value)`` with the primary metric on validation rows after each epoch or
+            block of boosting rounds; it raises :class:`modelyard.stages.tune.Pruned` to end a hopeless trial (let
+            it pass through).
+        n_threads: CPU threads this fit may use.
+    """
+
+    seed: int
+    folder: Path
+    report: Callable[[int, float], None]
+    n_threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFormat:
+    """How a model goes to disk and back, without pickle.
+
+    Args:
+        save: ``save(model, folder)`` writes safetensors, XGBoost's own format and JSON into an empty folder.
+        load: ``load(folder)`` returns an equal model; predictions are the same to the bit.
+    """
+
+    save: Callable[[Any, Path], None]
+    load: Callable[[Path], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """What is good, and what is trivial.
+
+    Args:
+        score: ``score(rows, params)`` returns metric name to value for a frame of records joined with predictions;
+            called on validation rows, on test rows, and on bootstrap resamples of them, so keep it quick. Names are
+            scikit-learn's scorer names where they exist. A metric that the rows cannot answer is NaN.
+        primary: The metric that tuning optimises and the gate judges.
+        greater_is_better: Direction of ``primary``.
+        floor: ``floor(train, test)`` returns predictions for the rows of ``test`` from a trivial rule; the same
+            columns as ``predict`` returns.
+        slices: Columns of the records; metrics are also reported for each of their values.
+    """
+
+    score: Callable[[pl.DataFrame, Any], dict[str, float]]
+    primary: str
+    greater_is_better: bool
+    floor: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]
+    slices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Api:
+    """The project's own request schema.
+
+    Args:
+        request: One example as a client sends it.
+        response: One answer.
+        decode: Requests to a frame that ``predict`` takes.
+        encode: Predictions to one response for each request, in order.
+        example: A valid request; the registered model's input example and the server's smoke test.
+    """
+
+    request: type[BaseModel]
+    response: type[BaseModel]
+    decode: Callable[[Sequence[Any]], pl.DataFrame]
+    encode: Callable[[pl.DataFrame], list[Any]]
+    example: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """One production ML system.
+
+    Args:
+        name: snake_case noun, the same in folder, Kedro namespace, conf, data, tests, MLflow and route.
+        title: For people.
+        contract: What the records promise.
+        ingest: ``ingest(params)`` returns raw records from the configured source (``simulated``, ``public``,
+            ``own``). The one stage that reads the outside world.
+        expectations: ``expectations(params)`` returns Great Expectations expectations on the records; ``params`` are
+            those of ``ingest``.
+        feature_views: The features' schema.
+        derive_features: ``derive_features(records, params)`` returns view name to frame (entity, ``event_time``,
+            features); a row may only use what was known at its ``event_time``.
+        fit: ``fit(examples, params, run)`` returns a :class:`Model`; ``examples`` hold the splits ``train`` and
+            ``valid`` only. Without ``valid`` rows it follows ``params`` exactly, with no early stopping.
+        search_space: ``search_space(trial, params)`` returns ``params`` with the trial's suggestions.
+        model_format: See :class:`ModelFormat`.
+        predict: ``predict(model, examples)`` returns the prediction columns for the same rows in the same order.
+        metrics: See :class:`Metrics`.
+        figures: ``figures(rows, model)`` returns file stem to matplotlib figure, from the test rows with predictions.
+        api: See :class:`Api`.
+        schedule: Cron expression of the regular retraining.
+        gate: ``gate(evaluation, params)`` says whether the model may become champion.
+    """
+
+    name: str
+    title: str
+    contract: Contract
+    ingest: Callable[[Any], pl.DataFrame]
+    expectations: Callable[[Any], list[gxe.Expectation]]
+    feature_views: tuple[FeatureView, ...]
+    derive_features: Callable[[pl.DataFrame, Any], dict[str, pl.DataFrame]]
+    fit: Callable[[pl.DataFrame, Any, FitRun], Model]
+    search_space: Callable[[optuna.Trial, Any], Parameters]
+    model_format: ModelFormat
+    predict: Callable[[Any, pl.DataFrame], pl.DataFrame]
+    metrics: Metrics
+    figures: Callable[[pl.DataFrame, Any], Mapping[str, Figure]]
+    api: Api
+    schedule: str
+    gate: Callable[[Evaluation, GateParameters], Verdict] = field(default=standard_gate)

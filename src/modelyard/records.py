@@ -1,0 +1,70 @@
+"""Records: the one table that every project has, one row per example, and the contract it keeps.
+
+Pixels, waveforms and token ids stay in a sidecar that a row's key addresses; what Great Expectations checks, Feast
+stores and Evidently watches is this table.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Literal
+
+Dtype = Literal["string", "int64", "float64", "bool", "datetime"]
+"""Column types of a contract. ``datetime`` is microseconds in UTC (``polars.Datetime("us", "UTC")``)."""
+
+SPLITS = ("train", "valid", "test", "unused")
+"""Values of the ``split`` column. ``unused`` rows (a label-delay gap, excluded examples) feed features only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a contract.
+
+    Args:
+        name: snake_case; a quantity carries its unit (``amount_eur``), a boolean starts with ``is_`` or ``has_``, a
+            time ends in ``_at`` or is ``event_time``.
+        dtype: See :data:`Dtype`.
+        description: One sentence.
+        unit: SI or currency, empty where there is none.
+        nullable: Whether a missing value is allowed.
+        sensitive: Whether the value is kept out of request logs.
+    """
+
+    name: str
+    dtype: Dtype
+    description: str
+    unit: str = ""
+    nullable: bool = False
+    sensitive: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What a project promises about its records.
+
+    Args:
+        columns: Every column that records may have; others are dropped at ingestion, with a word in the log.
+        key: Name of the column that identifies a row (unique).
+        event_time: Name of the ``datetime`` column saying when the example happened.
+        target: Name of the label's column.
+        group: Column whose rows belong together (a customer, a patient): confidence intervals resample whole groups
+            so that they stay honest when rows of one group resemble each other. None: rows are independent.
+    """
+
+    columns: tuple[Column, ...]
+    key: str
+    event_time: str
+    target: str
+    group: str | None = None
+
+    def column(self, name: str) -> Column:
+        """The column called ``name``.
+
+        Raises:
+            KeyError: There is none.
+        """
+        return {column.name: column for column in self.columns}[name]
+
+    def digest(self) -> str:
+        """Hex sha256 over the contract's content; changes with any promise."""
+        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()

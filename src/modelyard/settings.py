@@ -1,0 +1,17 @@
+"""Kedro's settings."""
+
+from modelyard import telemetry
+from modelyard.hooks import HOOKS as HOOKS
+from modelyard.paths import data_directory
+
+telemetry.switch_off()
+
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-mlflow")
+
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    # Environments hold differences only: their parameters are merged into the base's, not put in their place.
+    "merge_strategy": {"parameters": "soft"},
+    "custom_resolvers": {"data": lambda: str(data_directory())},
+}

@@ -1,0 +1,1 @@
+"""The lifecycle, one file for each stage verb."""

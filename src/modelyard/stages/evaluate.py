@@ -1,0 +1,155 @@
+"""Evaluate: test metrics with confidence intervals, beside the trivial floor and today's champion on the same rows."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from modelyard.feature_store.schema import schema_digest
+from modelyard.gate import Evaluation, GateParameters, Interval
+from modelyard.parameters import Parameters, parameters_of, typed
+from modelyard.project import Project
+from modelyard.stages.examples import rows_of
+from modelyard.stages.train import with_predictions
+
+if TYPE_CHECKING:
+    import polars as pl
+
+logger = logging.getLogger(__name__)
+
+
+class EvaluateParameters(Parameters):
+    """How sure the numbers are."""
+
+    n_resamples: int = Field(200, ge=20, description="Bootstrap resamples behind each confidence interval.")
+    confidence: float = Field(0.95, gt=0, lt=1, description="Share of resamples inside the interval.")
+    min_slice_rows: int = Field(200, ge=1, description="Slices with fewer test rows are not reported.")
+    seed: int = Field(0, ge=0, description="Seed of the resampling.")
+
+
+def make_evaluate(project: Project) -> Callable[..., Any]:
+    """Node function ``(examples, model, champion, evaluate, score, gate params) -> (evaluation, predictions, figures)``.
+
+    ``champion`` is None or the loaded champion (:class:`modelyard.datasets.model_registry.Champion`).
+    """
+
+    def evaluate(
+        examples: Any, model: Any, champion: Any, evaluate_params: Any, score_params: Any, gate_params: Any
+    ) -> Any:
+        test = rows_of(examples, "test")
+        rows = with_predictions(project, model, test)
+        measured = Evaluation(
+            primary=project.metrics.primary,
+            greater_is_better=project.metrics.greater_is_better,
+            metrics=intervals(project, rows, score_params, evaluate_params),
+            floor=_floor(project, examples, test, score_params),
+            champion=_champion(project, champion, test, score_params),
+        )
+        verdict = project.gate(measured, gate_params)
+        logger.info("gate %s: %s", "passed" if verdict.passed else "FAILED", verdict.reason)
+        evaluation = {
+            "n_test": test.height,
+            "primary": measured.primary,
+            "greater_is_better": measured.greater_is_better,
+            "metrics": {name: interval._asdict() for name, interval in measured.metrics.items()},
+            "floor": measured.floor,
+            "champion": measured.champion,
+            "gate": verdict._asdict(),
+            "slices": _slices(project, rows, score_params, evaluate_params.min_slice_rows),
+            "splits": dict(sorted(examples["split"].value_counts().iter_rows())),
+        }
+        return evaluation, rows, dict(project.figures(rows, model))
+
+    return typed(
+        evaluate,
+        evaluate_params=EvaluateParameters,
+        score_params=parameters_of(project.metrics.score),
+        gate_params=GateParameters,
+    )
+
+
+def intervals(
+    project: Project, rows: "pl.DataFrame", score_params: Any, params: EvaluateParameters
+) -> dict[str, Interval]:
+    """Each metric with its percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
+
+    Whole groups are resampled where the contract names a group: rows of one customer or patient resemble each other,
+    and resampling single rows would promise too narrow an interval.
+
+    Args:
+        project: Gives ``score`` and the contract.
+        rows: Test rows with predictions.
+        score_params: Parameters of ``score``.
+        params: Number of resamples, confidence, seed.
+
+    Returns:
+        Metric name to (value, low, high); NaN where the metric is undefined on these rows.
+    """
+    import numpy as np
+
+    values = project.metrics.score(rows, score_params)
+    samples = np.array(
+        [
+            list(project.metrics.score(resample, score_params).values())
+            for resample in _resamples(rows, project.contract.group, params)
+        ]
+    )
+    tail = (1 - params.confidence) / 2 * 100
+    with np.errstate(all="ignore"):
+        bounds = np.nanpercentile(samples, [tail, 100 - tail], axis=0)
+    return {
+        name: Interval(float(value), float(low), float(high))
+        for (name, value), low, high in zip(values.items(), *bounds, strict=True)
+    }
+
+
+def _resamples(rows: "pl.DataFrame", group: str | None, params: EvaluateParameters) -> Iterator["pl.DataFrame"]:
+    """Resampled frames; each copy of a group gets an id of its own, so that copies count as distinct groups."""
+    import numpy as np
+    import polars as pl
+
+    random = np.random.default_rng(params.seed)
+    if group is None:
+        for _ in range(params.n_resamples):
+            yield rows[random.integers(0, rows.height, rows.height)]
+        return
+    rows = rows.sort(group, maintain_order=True)
+    sizes = rows.group_by(group, maintain_order=True).len()["len"].to_numpy().astype(np.int64)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    for _ in range(params.n_resamples):
+        drawn = random.integers(0, len(sizes), len(sizes))
+        lengths = sizes[drawn]
+        offsets = np.repeat(np.cumsum(lengths) - lengths, lengths)
+        index = np.repeat(starts[drawn], lengths) + np.arange(lengths.sum()) - offsets
+        copies = np.repeat(np.arange(len(drawn)), lengths)
+        yield rows[index].with_columns(pl.Series(group, copies).cast(rows.schema[group]))
+
+
+def _floor(project: Project, examples: "pl.DataFrame", test: "pl.DataFrame", score_params: Any) -> dict[str, float]:
+    records = test.select(column.name for column in project.contract.columns if column.name in test.columns)
+    predictions = project.metrics.floor(rows_of(examples, "train"), test)
+    return project.metrics.score(records.hstack(predictions), score_params)
+
+
+def _champion(project: Project, champion: Any, test: "pl.DataFrame", score_params: Any) -> dict[str, float] | None:
+    if champion is None:
+        return None
+    if champion.feature_schema_digest != schema_digest(project.feature_views):
+        logger.warning(
+            "champion version %s was trained on another feature schema and cannot score these rows; "
+            "the gate compares with the floor only",
+            champion.version,
+        )
+        return None
+    return project.metrics.score(with_predictions(project, champion.model, test), score_params)
+
+
+def _slices(project: Project, rows: "pl.DataFrame", score_params: Any, min_rows: int) -> list[dict[str, Any]]:
+    slices = []
+    for column in project.metrics.slices:
+        for (value,), part in sorted(rows.group_by(column), key=lambda item: str(item[0])):
+            if part.height >= min_rows:
+                metrics = project.metrics.score(part, score_params)
+                slices.append({"column": column, "value": value, "n_rows": part.height, "metrics": metrics})
+    return slices

@@ -1,0 +1,85 @@
+"""Train: the project's fit with the configured parameters, resumable, tracked."""
+
+import logging
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from modelyard import tracking
+from modelyard.digest import table_digest
+from modelyard.lineage import code_digest
+from modelyard.parameters import Parameters, parameters_of, typed
+from modelyard.project import FitRun, Project
+from modelyard.stages.examples import learning_rows, rows_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+logger = logging.getLogger(__name__)
+
+
+class RunParameters(Parameters):
+    """What all stages of one run share."""
+
+    seed: int = Field(0, ge=0, description="Seed of every random choice.")
+    n_threads: int = Field(
+        0, ge=0, description="CPU threads of one fit; 0: all cores. Sums in another order differ in the last digits."
+    )
+
+
+def make_train(project: Project) -> Callable[..., Any]:
+    """Node function ``(examples, fit_params, run_params, score_params, work_folder) -> (model, summary)``.
+
+    The summary holds the validation metrics (``valid``) and what ``fit`` reported (``reports``: [[step, value], ...]).
+    """
+
+    def train(examples: Any, fit_params: Any, run_params: Any, score_params: Any, work_folder: Any) -> Any:
+        learning = learning_rows(examples)
+        reports: list[list[float]] = []
+
+        def report(step: int, value: float) -> None:
+            reports.append([step, float(value)])
+            tracking.log_metric(f"valid.{project.metrics.primary}", value, step)
+
+        run = FitRun(
+            seed=run_params.seed,
+            folder=work_folder / "train" / fit_digest(project, learning, fit_params, run_params)[:16],
+            report=report,
+            n_threads=run_params.n_threads or len(os.sched_getaffinity(0)),
+        )
+        model = project.fit(learning, fit_params, run)
+        valid = score(project, model, rows_of(learning, "valid"), score_params)
+        logger.info("trained: %s %.4f on validation rows", project.metrics.primary, valid[project.metrics.primary])
+        return model, {"valid": valid, "reports": reports}
+
+    return typed(
+        train,
+        fit_params=parameters_of(project.fit),
+        run_params=RunParameters,
+        score_params=parameters_of(project.metrics.score),
+    )
+
+
+def score(project: Project, model: Any, examples: "pl.DataFrame", params: Any) -> dict[str, float]:
+    """The project's metrics of ``model`` on ``examples``."""
+    return project.metrics.score(with_predictions(project, model, examples), params)
+
+
+def with_predictions(project: Project, model: Any, examples: "pl.DataFrame") -> "pl.DataFrame":
+    """The records' columns of ``examples`` beside the model's predictions."""
+    records = examples.select(column.name for column in project.contract.columns if column.name in examples.columns)
+    return records.hstack(project.predict(model, examples))
+
+
+def fit_digest(project: Project, learning: "pl.DataFrame", fit_params: Parameters, run_params: Parameters) -> str:
+    """Hex sha256 of everything that decides a fit: only a re-run of exactly this fit resumes its checkpoints."""
+    parts = [
+        table_digest(learning),
+        fit_params.model_dump_json(),
+        run_params.model_dump_json(),
+        code_digest(project.name),
+    ]
+    return sha256("\n".join(parts).encode()).hexdigest()

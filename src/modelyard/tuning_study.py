@@ -1,0 +1,256 @@
+"""The Optuna study behind the tuning stage: its name, its storage, and generations of trials.
+
+Everything that a trial depends on is decided from the trials of earlier generations, which makes a study repeatable to
+the bit however its workers are timed, and lets a damaged or killed one be continued as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelyard.digest import table_digest
+from modelyard.errors import ConfigurationError
+from modelyard.files import sha256_of_directory
+from modelyard.tuning_worker import Outcome
+
+if TYPE_CHECKING:
+    import optuna
+    import polars as pl
+    from optuna.trial import FrozenTrial
+    from pydantic import BaseModel
+
+    from modelyard.project import Project
+    from modelyard.stages.tune import TuneParameters
+
+logger = logging.getLogger(__name__)
+
+_REASON_LENGTH = 1000  # characters; a database column is finite
+_INFLUENTIAL = ("n_parallel", "n_random_trials", "n_threads", "prune_after_trials", "prune_warmup_steps", "seed")
+
+
+def study_name(
+    project: Project,
+    *,
+    examples: pl.DataFrame,
+    trained_model: Any,
+    valid: Mapping[str, float],
+    fit_params: BaseModel,
+    score_params: BaseModel,
+    tune_params: TuneParameters,
+    folder: Path,
+) -> str:
+    """``<project>-<digest>`` over all that a trial's result depends on, so that different inputs never mix.
+
+    The trained model's own bytes and scores stand for the code: a changed ``fit``, feature or library that changes the
+    trained model starts a new study. ``n_trials`` is left out, so a finished study can be extended.
+
+    Args:
+        folder: An existing folder to write the trained model into for a moment.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".digest-") as temporary:
+        project.model_format.save(trained_model, Path(temporary))
+        model_digest = sha256_of_directory(Path(temporary))
+    content = {
+        "examples": table_digest(examples),
+        "model": model_digest,
+        "valid": dict(valid),
+        "fit": fit_params.model_dump(mode="json"),
+        "score": score_params.model_dump(mode="json"),
+        "tune": {name: getattr(tune_params, name) for name in _INFLUENTIAL},
+        "space": _space_digest(project, fit_params),
+        "metric": [project.metrics.primary, project.metrics.greater_is_better],
+        "optuna": version("optuna"),
+    }
+    return f"{project.name}-{sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]}"
+
+
+def _space_digest(project: Project, fit_params: BaseModel) -> list[str]:
+    from optuna.distributions import distribution_to_json
+
+    sample = sample_generation(project, fit_params, [], size=1, seed=0, n_random_trials=1)[0]
+    return [f"{name}={distribution_to_json(sample.distributions[name])}" for name in sorted(sample.distributions)]
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """A study and the storage it lives in."""
+
+    study: optuna.Study
+    storage: optuna.storages.BaseStorage
+
+    def trials(self, before: int) -> list[FrozenTrial]:
+        """The trials whose number is below ``before``."""
+        return self.study.get_trials(deepcopy=False)[:before]
+
+    def tell(self, number: int, outcome: Outcome) -> None:
+        """Writes how trial ``number`` ended; the state comes last, so a kill in between leaves it to be told again."""
+        from optuna.trial import TrialState
+
+        study_id = self.storage.get_study_id_from_name(self.study.study_name)
+        trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        for step, value in outcome.reports:
+            self.storage.set_trial_intermediate_value(trial_id, int(step), value)
+        for key, content in _attributes(outcome).items():
+            self.storage.set_trial_user_attr(trial_id, key, content)
+        self.study.tell(number, outcome.value, TrialState[outcome.state])
+
+
+def _attributes(outcome: Outcome) -> dict[str, Any]:
+    attributes = {
+        "metrics": outcome.metrics,
+        "reason": outcome.reason[:_REASON_LENGTH],
+        "seconds": round(outcome.seconds, 3),
+    }
+    return {key: content for key, content in attributes.items() if content}
+
+
+def open_study(name: str, *, url: str, journal: Path, greater_is_better: bool) -> StoredStudy:
+    """Opens or begins the study ``name``.
+
+    Args:
+        name: See :func:`study_name`.
+        url: Database URL; empty: the journal file.
+        journal: The journal file. The caller holds a lock that keeps other processes from writing it.
+        greater_is_better: Direction of the metric.
+
+    Raises:
+        ConfigurationError: The database cannot be reached.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = _open_database(url) if url else _open_journal(journal)
+    direction = "maximize" if greater_is_better else "minimize"
+    study = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
+    return StoredStudy(study, storage)
+
+
+def _open_journal(path: Path) -> optuna.storages.BaseStorage:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Exclusive creation is atomic on NFS since version 3, where SQLite's and flock's locks may not be. The only writer
+    # is this process (see the caller's lock), so a lock file found here was left by a killed one: no need to wait.
+    Path(f"{path}.lock").unlink(missing_ok=True)
+    mend_journal(path)
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+
+
+def mend_journal(path: Path) -> None:
+    """Cuts a journal back to its last whole line before any damage; the original is kept as ``<name>.damaged``.
+
+    A crash in the middle of a write leaves half a line, with which Optuna cannot open the study. What is cut off is
+    only work that is done again with the same result.
+    """
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    sound = 0
+    for line in content.splitlines(keepends=True):
+        if not (line.endswith(b"\n") and _is_entry(line)):
+            break
+        sound += len(line)
+    if sound < len(content):
+        shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
+        with path.open("rb+") as file:
+            file.truncate(sound)
+        logger.warning("%s was damaged by a crash: %d bytes cut off, the copy kept", path, len(content) - sound)
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(entry, dict) and "op_code" in entry
+
+
+def _open_database(url: str) -> optuna.storages.BaseStorage:
+    import optuna
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return optuna.storages.get_storage(url)
+    except (ImportError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        try:
+            where = make_url(url).render_as_string(hide_password=True)
+        except SQLAlchemyError:
+            where = "MODELYARD_OPTUNA_STORAGE"
+        raise ConfigurationError(
+            f"The tuning database cannot be used: {type(error).__name__}.",
+            where=where,
+            way_out="check the server and its driver, or unset MODELYARD_OPTUNA_STORAGE to use a local journal file",
+        ) from error
+
+
+def generations(n_trials: int, size: int) -> list[range]:
+    """Trial numbers 1 to ``n_trials - 1``, ``size`` at a time; trial 0 is the trained model."""
+    return [range(start, min(start + size, n_trials)) for start in range(1, n_trials, size)]
+
+
+def sample_generation(
+    project: Project,
+    fit_params: BaseModel,
+    history: Sequence[FrozenTrial],
+    *,
+    size: int,
+    seed: int,
+    n_random_trials: int,
+) -> list[FrozenTrial]:
+    """Parameters of the next ``size`` trials, from finished trials alone (tree-structured Parzen estimator).
+
+    They are drawn in a study in memory, so that each reaches the storage whole, in one write.
+    """
+    import optuna
+
+    # Optuna's seeds are 32 bit wide.
+    sampler = optuna.samplers.TPESampler(seed=seed % 2**32, n_startup_trials=n_random_trials)
+    direction = "maximize" if project.metrics.greater_is_better else "minimize"
+    study = optuna.create_study(sampler=sampler, direction=direction)
+    study.add_trials(history)
+    for _ in range(size):
+        project.search_space(study.ask(), fit_params)
+    return study.get_trials(deepcopy=False)[len(history) :]
+
+
+def configured_suggestions(
+    project: Project, fit_params: BaseModel
+) -> tuple[dict[str, Any], dict[str, optuna.distributions.BaseDistribution]]:
+    """The configured parameters as the search space would suggest them, with their distributions; empty if it cannot.
+
+    A suggestion takes the configured value if it is named after the field it fills (``depth``, ``network.depth``). The
+    guess is checked: with these suggestions the search space must give back the configured parameters.
+    """
+    import optuna
+
+    trial = optuna.trial.FixedTrial(_flat(fit_params.model_dump()))
+    try:
+        if project.search_space(trial, fit_params) != fit_params:  # type: ignore[arg-type]  # FixedTrial quacks
+            return {}, {}
+        optuna.trial.create_trial(value=0.0, params=trial.params, distributions=trial.distributions)
+    except ValueError as error:  # no such field, or the configured value lies outside of the search space
+        logger.info("the sampler does not learn from the configured parameters: %s", error)
+        return {}, {}
+    return trial.params, trial.distributions
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat = {**_flat(value, f"{prefix}{name}."), **flat}
+        else:
+            flat |= {f"{prefix}{name}": value}
+            flat.setdefault(name, value)
+    return flat
