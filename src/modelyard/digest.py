@@ -18,7 +18,8 @@ def table_digest(table: "pl.DataFrame") -> str:
     import polars as pl
 
     digest = sha256(f"{table.height}".encode())
-    for series in table:
+    for column in table:
+        series = column
         digest.update(f"\0{series.name}\0{series.dtype}\0".encode())
         if isinstance(series.dtype, (pl.List, pl.Array)):
             lengths = series.arr.len() if isinstance(series.dtype, pl.Array) else series.list.len()

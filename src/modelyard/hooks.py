@@ -81,7 +81,7 @@ class ParameterHook:
     """A parameter that nothing reads is a mistake, said before any node runs."""
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: "Pipeline", catalog: "CatalogProtocol") -> None:
+    def before_pipeline_run(self, pipeline: "Pipeline", catalog: "CatalogProtocol[Any, Any]") -> None:
         """Compares the configured groups of each project in the pipeline with those its nodes read."""
         parameters = catalog.load("parameters")
         if not _projects_in(pipeline):
@@ -104,7 +104,7 @@ class TrackingHook:
         self._is_failed = False
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "CatalogProtocol") -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "CatalogProtocol[Any, Any]") -> None:
         """Starts the run. A pipeline of several projects is tracked as one run of its own experiment."""
         projects = _projects_in(pipeline)
         if not projects:
@@ -174,7 +174,7 @@ class SummaryHook:
         self._seconds[node.name] = time.perf_counter() - self._started[node.name]
 
     @hook_impl
-    def after_pipeline_run(self, pipeline: "Pipeline", catalog: "CatalogProtocol") -> None:
+    def after_pipeline_run(self, pipeline: "Pipeline", catalog: "CatalogProtocol[Any, Any]") -> None:
         """Prints the summary, and removes the checkpoints that only a killed run needs."""
         import shutil
 

@@ -21,7 +21,6 @@ def assemble(project: Project) -> Pipeline:
         project: The project's record. A project with one more step adds it in the open:
             ``assemble(PROJECT) + Pipeline([Node(...)], namespace=PROJECT.name)``.
     """
-    types = parameter_types(project)
     params = {name: f"params:{name}" for name in PARAMETER_GROUPS}
     return Pipeline(
         [
@@ -63,15 +62,16 @@ def assemble(project: Project) -> Pipeline:
                 name="evaluate",
             ),
             Node(
-                make_describe(project, types),
-                [
-                    "raw_records",
-                    "run_context",
-                    "validation_summary",
-                    "tuning_summary",
-                    "evaluation",
-                    *(params[name] for name in PARAMETER_GROUPS),
-                ],
+                make_describe(project),
+                {
+                    "raw_records": "raw_records",
+                    "released_records": "released_records",
+                    "run_context": "run_context",
+                    "validation": "validation_summary",
+                    "tuning": "tuning_summary",
+                    "evaluation": "evaluation",
+                    **params,
+                },
                 ["run_record", "model_card"],
                 name="describe",
             ),

@@ -57,7 +57,7 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES}
 
 
-class RunContext(AbstractDataset[dict[str, Any], None]):
+class RunContext(AbstractDataset[None, dict[str, Any]]):
     """What a run's surroundings are, read at the moment of loading; never written.
 
     Args:

@@ -6,6 +6,7 @@ from typing import Any
 from kedro.framework.project import pipelines as kedro_pipelines
 from kedro.pipeline import Pipeline
 
+from modelyard.errors import ConfigurationError
 from modelyard.registry import check_project_name, project_names
 
 DEFAULT = "__default__"
@@ -33,7 +34,10 @@ class _Projects(dict[str, Pipeline]):
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in self else default
+        try:
+            return self[name]
+        except ConfigurationError:
+            return default
 
 
 def register_pipelines() -> dict[str, Pipeline]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from modelyard.gate import standard_gate
 
 if TYPE_CHECKING:
-    import great_expectations.expectations as gxe
+    from great_expectations.expectations.expectation import Expectation
     import optuna
     import polars as pl
     from matplotlib.figure import Figure
@@ -145,7 +145,7 @@ class Project:
     title: str
     contract: Contract
     ingest: Callable[[Any], pl.DataFrame]
-    expectations: Callable[[Any], list[gxe.Expectation]]
+    expectations: Callable[[Any], list[Expectation]]
     feature_views: tuple[FeatureView, ...]
     derive_features: Callable[[pl.DataFrame, Any], dict[str, pl.DataFrame]]
     fit: Callable[[pl.DataFrame, Any, FitRun], Model]

@@ -1,11 +1,11 @@
 """Kedro's settings."""
 
-from modelyard import telemetry
-from modelyard.hooks import HOOKS as HOOKS
+from modelyard import hooks, telemetry
 from modelyard.paths import data_directory
 
 telemetry.switch_off()
 
+HOOKS = hooks.HOOKS
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-mlflow")
 
 CONFIG_LOADER_ARGS = {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 REPORTS = ("validation_report.html", "model_card.md", "metrics.json", "figures")
 
 
-def show(project: str, seconds: dict[str, float], catalog: "CatalogProtocol", pipeline: "Pipeline") -> None:
+def show(project: str, seconds: dict[str, float], catalog: "CatalogProtocol[Any, Any]", pipeline: "Pipeline") -> None:
     """Prints the summary of one project's run to standard output.
 
     Args:

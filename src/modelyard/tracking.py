@@ -49,14 +49,7 @@ def start(session: str, *, experiment: str, run_name: str, tags: Mapping[str, st
     # Held until this process ends, however it ends: a free lock tells the writer that no more lines will come.
     fcntl.flock(_journal, fcntl.LOCK_EX)
     _append({"event": "start", "experiment": experiment, "run_name": run_name, "tags": dict(tags), "at": _now_ms()})
-    subprocess.Popen(
-        [sys.executable, "-m", "modelyard.tracking_writer", str(path)],
-        cwd=repository(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=(path.parent / "writer.log").open("a"),
-        start_new_session=True,  # Ctrl-C ends the run, not the writing of what the run has said
-    )
+    _start_writer(path)
 
 
 def finish(status: str) -> None:
@@ -153,6 +146,18 @@ def paused() -> Iterator[None]:
         yield
     finally:
         _journal = held
+
+
+def _start_writer(path: Path) -> None:
+    with (path.parent / "writer.log").open("a") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "modelyard.tracking_writer", str(path)],
+            cwd=repository(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C ends the run, not the writing of what the run has said
+        )
 
 
 def _append(event: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Evaluate: test metrics with confidence intervals, beside the trivial floor and today's champion on the same rows."""
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ class EvaluateParameters(Parameters):
 
 
 def make_evaluate(project: Project) -> Callable[..., Any]:
-    """Node function ``(examples, model, champion, evaluate, score, gate params) -> (evaluation, predictions, figures)``.
+    """Node function ``(examples, model, champion, *params) -> (evaluation, predictions, figures)``.
 
     ``champion`` is None or the loaded champion (:class:`modelyard.datasets.model_registry.Champion`).
     """
@@ -96,7 +97,8 @@ def intervals(
         ]
     )
     tail = (1 - params.confidence) / 2 * 100
-    with np.errstate(all="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a metric that is NaN in every resample stays NaN
         bounds = np.nanpercentile(samples, [tail, 100 - tail], axis=0)
     return {
         name: Interval(float(value), float(low), float(high))

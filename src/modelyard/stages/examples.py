@@ -58,11 +58,13 @@ def with_split(examples: "pl.DataFrame", contract: Contract, params: SplitParame
     import polars as pl
 
     if "split" not in examples.columns or examples["split"].null_count() == examples.height:
-        order = pl.col(contract.event_time).rank("ordinal") / examples.height
+        order = pl.col(contract.event_time).rank("ordinal")
+        n_test = round(params.test_share * examples.height)
+        n_valid = round(params.valid_share * examples.height)
         examples = examples.with_columns(
-            pl.when(order > 1 - params.test_share)
+            pl.when(order > examples.height - n_test)
             .then(pl.lit("test"))
-            .when(order > 1 - params.test_share - params.valid_share)
+            .when(order > examples.height - n_test - n_valid)
             .then(pl.lit("valid"))
             .otherwise(pl.lit("train"))
             .alias("split")

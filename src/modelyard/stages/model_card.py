@@ -71,8 +71,8 @@ def _slices_table(evaluation: dict[str, Any]) -> str:
 def _data_section(record: dict[str, Any], validation: dict[str, Any], evaluation: dict[str, Any]) -> str:
     splits = ", ".join(f"{name} {count:,}" for name, count in evaluation["splits"].items())
     return (
-        f"Source `{record['source']}`; {validation['n_ingested']:,} rows ingested, {validation['n_accepted']:,} accepted, "
-        f"{validation['n_rejected']:,} rejected. Splits: {splits}."
+        f"Source `{record['source']}`; {validation['n_ingested']:,} rows ingested, "
+        f"{validation['n_accepted']:,} accepted, {validation['n_rejected']:,} rejected. Splits: {splits}."
     )
 
 

@@ -35,40 +35,37 @@ class Registration:
     digest: str
 
 
-def make_describe(project: Project, parameter_types: dict[str, Any]) -> Callable[..., Any]:
-    """Node function ``(raw_records, run_context, validation, tuning, evaluation, *params) -> (record, card)``."""
+def make_describe(project: Project) -> Callable[..., Any]:
+    """Node function that returns the run record and the model card.
+
+    Its inputs go by name, because every parameter group is one: ``raw_records, released_records, run_context,
+    validation, tuning, evaluation`` and the groups of :data:`PARAMETER_GROUPS`.
+    """
 
     def describe(
+        *,
         raw_records: Any,
+        released_records: Any,
         run_context: Any,
         validation: Any,
         tuning: Any,
         evaluation: Any,
-        ingest: Any,
-        validate: Any,
-        features: Any,
-        split: Any,
-        run: Any,
-        fit: Any,
-        tune: Any,
-        score: Any,
-        evaluate: Any,
-        gate: Any,
+        **groups: Any,
     ) -> Any:
-        groups = (ingest, validate, features, split, run, fit, tune, score, evaluate, gate)
-        parameters = dict(zip(PARAMETER_GROUPS, (group.model_dump(mode="json") for group in groups), strict=True))
+        parameters = {name: groups[name].model_dump(mode="json") for name in PARAMETER_GROUPS}
         record = run_context | {
             "project": project.name,
-            "source": ingest.source,
-            "seed": run.seed,
+            "source": groups["ingest"].source,
+            "seed": groups["run"].seed,
             "data_digest": table_digest(raw_records),
+            "released_digest": "" if released_records is None else table_digest(released_records),
             "contract_digest": project.contract.digest(),
             "feature_schema_digest": schema_digest(project.feature_views),
             "parameters": parameters,
         }
         return record, model_card(project, record, validation, tuning, evaluation)
 
-    return typed(describe, **parameter_types)
+    return typed(describe)
 
 
 def register(model: Any, evaluation: Any, card: Any, record: Any) -> Registration:
@@ -82,7 +79,7 @@ def register(model: Any, evaluation: Any, card: Any, record: Any) -> Registratio
 
 
 def report(evaluation: Any, record: Any, model_version: Any) -> dict[str, Any]:
-    """``metrics.json``: what other tools may rely on (documented in docs/interfaces.md)."""
+    """``metrics.json``: what other tools may rely on."""
     return {
         "project": record["project"],
         "source": record["source"],

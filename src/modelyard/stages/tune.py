@@ -10,31 +10,25 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import shutil
-import time
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from modelyard.errors import BusyError, ConfigurationError, ModelyardError
+from modelyard.errors import BusyError, ConfigurationError
 from modelyard.files import writing
 from modelyard.parameters import Parameters
 
 if TYPE_CHECKING:
     import polars as pl
-    from optuna.trial import FrozenTrial
     from pydantic import BaseModel
 
     from modelyard.project import Project
-    from modelyard.tuning_pool import WorkerPool
-    from modelyard.tuning_study import StoredStudy
-    from modelyard.tuning_worker import FitTask, Outcome
+    from modelyard.tuning.search import Search
 
 logger = logging.getLogger(__name__)
 
@@ -106,9 +100,7 @@ def make_tune(
         score_params: BaseModel,
         work_folder: Path,
     ) -> tuple[Any, dict[str, Any]]:
-        from modelyard.tuning_pool import WorkerPool
-        from modelyard.tuning_study import open_study, study_name
-        from modelyard.tuning_worker import write_examples
+        from modelyard.tuning.study import study_name
 
         _check_inputs(project, examples, train_summary)
         with writing(work_folder):
@@ -123,24 +115,20 @@ def make_tune(
                 tune_params=tune_params,
                 folder=work_folder,
             )
-            folder = work_folder / name
-            with _only_process(folder):
-                stored = open_study(
-                    name,
-                    url=os.environ.get(STORAGE_VARIABLE, ""),
-                    journal=folder / "study.journal",
-                    greater_is_better=project.metrics.greater_is_better,
-                )
-                write_examples(examples, folder / "examples.arrow")
-                n_workers = max(1, min(tune_params.n_parallel, available_cores() // tune_params.n_threads))
-                with WorkerPool(
-                    loader=load, name=project.name, n_workers=n_workers, n_threads=tune_params.n_threads
-                ) as pool:
-                    search = Search(project, stored, pool, folder, fit_params, tune_params, score_params)
-                    search.run(trained_model, train_summary)
-                    tuned_model = search.final_model(trained_model)
-                (folder / "examples.arrow").unlink()
-                return tuned_model, search.summary()
+            with (
+                _only_process(work_folder / name),
+                _search(
+                    project=project,
+                    load=load,
+                    examples=examples,
+                    folder=work_folder / name,
+                    fit_params=fit_params,
+                    tune_params=tune_params,
+                    score_params=score_params,
+                ) as search,
+            ):
+                search.run(train_summary)
+                return search.final_model(trained_model), search.summary()
 
     # Kedro validates parameters by the annotations; here they are the project's own classes.
     tune.__annotations__ |= {
@@ -199,36 +187,44 @@ def _only_process(folder: Path) -> Iterator[None]:
         ) from error
 
 
-@dataclass
-class Search:
-    """One study being worked on.
+@contextmanager
+def _search(
+    *,
+    project: Project,
+    load: str,
+    examples: pl.DataFrame,
+    folder: Path,
+    fit_params: BaseModel,
+    tune_params: TuneParameters,
+    score_params: BaseModel,
+) -> Iterator[Search]:
+    from modelyard.tuning.pool import WorkerPool
+    from modelyard.tuning.search import Search
+    from modelyard.tuning.study import open_study
+    from modelyard.tuning.worker import write_examples
 
-    Args:
-        project: The project.
-        stored: The study.
-        pool: Worker processes.
-        folder: The study's folder.
-        fit_params: The configured parameters.
-        tune_params: How to search.
-        score_params: The project's score parameters.
-    """
-
-    project: Project
-    stored: StoredStudy
-    pool: WorkerPool
-    folder: Path
-    fit_params: BaseModel
-    tune_params: TuneParameters
-    score_params: BaseModel
-
-    def run(self, trained_model: Any, train_summary: Mapping[str, Any]) -> None:
-        """Brings the study to ``n_trials`` ended trials, from wherever an earlier process has left it."""
-        from modelyard.tuning_progress import TuningProgress
-        from modelyard.tuning_study import generations
-
-        if not self.stored.trials(before=1):
-            self._add_trained_trial(train_summary)
-        started = time.monotonic()
-        with TuningProgress(self.tune_params.n_trials, self.project.metrics) as progress:
-            for number, trial in enumerate(self.trials()):
-                ...
+    stored = open_study(
+        folder.name,
+        url=os.environ.get(STORAGE_VARIABLE, ""),
+        journal=folder / "study.journal",
+        greater_is_better=project.metrics.greater_is_better,
+    )
+    examples_file = folder / "examples.arrow"
+    write_examples(examples, examples_file)
+    n_workers = max(1, min(tune_params.n_parallel, available_cores() // tune_params.n_threads))
+    try:
+        with WorkerPool(loader=load, name=project.name, n_workers=n_workers, n_threads=tune_params.n_threads) as pool:
+            yield Search(
+                project=project,
+                stored=stored,
+                pool=pool,
+                folder=folder,
+                fit_params=fit_params,
+                tune_params=tune_params,
+                score_params=score_params,
+            )
+    except KeyboardInterrupt:
+        logger.warning("tuning was interrupted; the same command continues it")
+        raise
+    finally:
+        examples_file.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ the order inside a batch.
 
 import mmap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
@@ -54,11 +54,12 @@ class Batches:
         rows = min(batch_size + 1, self.n_rows)
         self._slots = [_Slot(self.host, rows, device) for _ in range(n_slots)]
 
-    def walk(self, blocks: Sequence[np.ndarray]) -> Iterator[Batch]:
+    def walk(self, blocks: Sequence[np.ndarray]) -> Generator[Batch, None, None]:
         """Yields the batch of each block of row numbers; its tensors are valid until the next one is asked for."""
         if self._resident is not None:
-            for rows in blocks:
-                index = torch.from_numpy(rows).to(self.device)
+            # All row numbers go over at once: a small copy before each batch would make the host wait for the device.
+            everything = torch.from_numpy(np.concatenate(blocks)).to(self.device)
+            for index in torch.split(everything, [len(rows) for rows in blocks]):
                 yield {name: tensor.index_select(0, index) for name, tensor in self._resident.items()}
         elif self._reads_ahead:
             yield from self._walk_ahead(blocks)
@@ -67,7 +68,7 @@ class Batches:
                 self._slots[0].fill(self.host, rows)
                 yield self._slots[0].on_device()
 
-    def _walk_ahead(self, blocks: Sequence[np.ndarray]) -> Iterator[Batch]:
+    def _walk_ahead(self, blocks: Sequence[np.ndarray]) -> Generator[Batch, None, None]:
         with ThreadPoolExecutor(max_workers=1) as reader:
             pending = [reader.submit(self._slots[0].fill, self.host, rows) for rows in blocks[:1]]
             for number in range(len(blocks)):
@@ -91,14 +92,12 @@ class _Slot:
 
     def __init__(self, arrays: Mapping[str, np.ndarray], most_rows: int, device: torch.device) -> None:
         self._device = device
-        self._buffers = {
-            name: torch.from_numpy(np.empty((most_rows, *array.shape[1:]), array.dtype)) for name, array in arrays.items()
-        }
         self._n_rows = 0
         self._copied: torch.cuda.Event | None = None
-        if device.type == "cuda":
-            self._buffers = {name: buffer.pin_memory() for name, buffer in self._buffers.items()}
-            self._copied = torch.cuda.Event()
+        self._buffers: Batch = {}
+        for name, array in arrays.items():
+            buffer = torch.from_numpy(np.empty((most_rows, *array.shape[1:]), array.dtype))
+            self._buffers[name] = buffer.pin_memory() if device.type == "cuda" else buffer
 
     def fill(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> None:
         if self._copied is not None:
@@ -113,8 +112,8 @@ class _Slot:
 
     def on_device(self) -> Batch:
         batch = {name: _to_device(buffer[: self._n_rows], self._device) for name, buffer in self._buffers.items()}
-        if self._copied is not None:
-            self._copied.record()
+        if self._device.type == "cuda":
+            self._copied = torch.cuda.current_stream(self._device).record_event()
         return batch
 
 
@@ -140,8 +139,9 @@ def not_finite(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, 
     found = {}
     for name, array in arrays.items():
         if array.dtype.kind in "fc":
-            is_bad = ~np.isfinite(array[rows]).reshape(len(rows), -1).all(axis=1)
-            found |= {name: int(row) for row in rows[is_bad][:1]}
+            bad = rows[~np.isfinite(array[rows]).reshape(len(rows), -1).all(axis=1)]
+            if len(bad):
+                found[name] = int(bad[0])
     return found
 
 
@@ -158,7 +158,9 @@ def _common_length(arrays: Mapping[str, Array]) -> int:
     n_rows = next(iter(lengths.values()))
     if n_rows == 0:
         raise DataContractError(
-            "There are no rows.", where=f"arrays {', '.join(arrays)}", way_out="check the split and the filters before it"
+            "There are no rows.",
+            where=f"arrays {', '.join(arrays)}",
+            way_out="check the split and the filters before it",
         )
     return n_rows
 

@@ -78,7 +78,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, fingerprint: str) -> N
         StorageError: The disk is full or the folder cannot be written to; earlier checkpoints are untouched.
     """
     parts = {"network": checkpoint.network, "best": checkpoint.best or {}, "optimizer": checkpoint.optimizer}
-    content = to_bytes({f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()})
+    content = to_bytes(
+        {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+    )
     state = {
         "format": _FORMAT,
         "fingerprint": fingerprint,

@@ -64,13 +64,12 @@ def accelerator_on(choice: str) -> Iterator[Accelerator]:
     try:
         if accelerator.distributed_type not in _PLAIN:
             raise ConfigurationError(
-                f"The loop trains on one device or with plain data parallelism, not with {accelerator.distributed_type}.",
+                f"{accelerator.distributed_type} was asked for; the loop trains on one device or data-parallel (DDP).",
                 where="the environment of accelerate launch",
                 way_out="launch with --multi_gpu, without FSDP and DeepSpeed",
             )
         yield accelerator
     finally:
-        accelerator.free_memory()
         if is_ours and accelerator.distributed_type == DistributedType.NO:
             AcceleratorState._reset_state(reset_partial_state=True)
             GradientState._reset_state()

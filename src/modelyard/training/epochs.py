@@ -5,20 +5,21 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from modelyard.errors import ConfigurationError
 from modelyard.training.batches import Batch, Batches, blocks_of, not_finite, share_of
 from modelyard.training.devices import uses_bfloat16
 from modelyard.training.faults import explained, not_finite_error
 from modelyard.training.parameters import LoopParameters, learning_rate
 from modelyard.training.randomness import reseed, row_order
 
-Loss: TypeAlias = Callable[[nn.Module, Batch], Tensor]
+Loss: TypeAlias = Callable[[Any, Batch], Tensor]
 Progress: TypeAlias = Callable[[int, int], None]
 
 _SECONDS_BETWEEN_CHECKS = 0.25
@@ -71,25 +72,29 @@ def train_epoch(setting: Setting, number: int) -> tuple[float, float, float]:
     rate = _train_batches(setting, number, blocks, watch)
     watch.check()
     seconds = time.perf_counter() - watch.started
-    total = accelerator.reduce(torch.tensor(watch.loss_sum, device=setting.batches.device), "mean").item()
-    return total / len(order), rate, accelerator.num_processes * len(order) / seconds
+    return (
+        _mean_over_processes(accelerator, watch.loss_sum / len(order)),
+        rate,
+        accelerator.num_processes * len(order) / seconds,
+    )
 
 
 def _train_batches(setting: Setting, number: int, blocks: Sequence[np.ndarray], watch: "_Watch") -> float:
     network, loss, optimizer, params = setting.trained, setting.loss, setting.optimizer, setting.params
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    (group,) = optimizer.param_groups
+    weights = group["params"]
     step, steps = (number - 1) * len(blocks), params.epochs * len(blocks)
     precision = _precision(setting.batches.device)
     rate = 0.0
     with closing(setting.batches.walk(blocks)) as batches, explained(watch, setting.batches.device, params):
         for batch in batches:
-            rate = learning_rate(step, steps, params)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            rate = group["lr"] = learning_rate(step, steps, params)
             with precision():
                 value = loss(network, batch)
+            if value.ndim:
+                raise _no_scalar(value)
             # Accelerate's backward, step and zero_grad add 0.2 ms a step, and nothing on one device or under DDP.
-            value.backward()
+            torch.autograd.backward(value)
             norm = nn.utils.clip_grad_norm_(weights, params.clip_norm) if params.clip_norm is not None else None
             optimizer.step()
             optimizer.zero_grad()
@@ -117,10 +122,10 @@ class _Watch:
             self.check()
 
     def check(self) -> None:
-        losses = torch.stack(self._losses).double().cpu().numpy() if self._losses else np.empty(0)
+        losses = torch.stack(self._losses).cpu().double().numpy() if self._losses else np.empty(0)
         self._refuse("The training loss", losses)
         if self._norms:
-            self._refuse("The gradient's norm", torch.stack(self._norms).double().cpu().numpy())
+            self._refuse("The gradient's norm", torch.stack(self._norms).cpu().double().numpy())
         seen = self._blocks[self._done : self._done + len(losses)]
         self.loss_sum += float(losses @ np.array([len(rows) for rows in seen], dtype=np.float64))
         self._done += len(losses)
@@ -145,6 +150,20 @@ class _Watch:
 
     def _total(self) -> int:
         return self._setting.params.last_epoch * len(self._blocks)
+
+
+def _mean_over_processes(accelerator: Accelerator, value: float) -> float:
+    if accelerator.num_processes == 1:
+        return value
+    return float(accelerator.reduce(torch.tensor(value, device=accelerator.device), "mean"))
+
+
+def _no_scalar(value: Tensor) -> ConfigurationError:
+    return ConfigurationError(
+        f"The loss has shape {tuple(value.shape)}; it must be one number.",
+        where="the loss function given to train",
+        way_out="return the mean over the batch",
+    )
 
 
 def _precision(device: torch.device) -> Callable[[], AbstractContextManager[object]]:

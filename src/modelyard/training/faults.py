@@ -42,21 +42,27 @@ def not_finite_error(what: str, where: str, params: LoopParameters, bad_rows: di
 
 
 @contextlib.contextmanager
-def explained(where: str, device: torch.device, params: LoopParameters) -> Iterator[None]:
-    """Turns an exhausted memory and a failed compilation inside the block into errors with a way out."""
+def explained(where: object, device: torch.device, params: LoopParameters) -> Iterator[None]:
+    """Turns an exhausted memory and a failed compilation inside the block into errors with a way out.
+
+    Args:
+        where: Printed only when something failed, so it may say how far the block came.
+        device: Whose memory is used.
+        params: The loop's parameters.
+    """
     try:
         yield
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY):
             raise TrainingError(
                 f"The memory of {device} ran out with batch_size {params.batch_size}.",
-                where=where,
+                where=str(where),
                 way_out=f"set batch_size to {max(1, params.batch_size // 2)} or less, or make the network smaller",
             ) from error
         if params.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise ConfigurationError(
                 f"torch.compile failed: {str(error).strip().splitlines()[0]}",
-                where=where,
+                where=str(where),
                 way_out="set compile to false, or install a C++ compiler (g++)",
             ) from error
         raise

@@ -36,7 +36,7 @@ class LoopParameters:
         "cosine", "Learning rate after the warm-up: falling to 0 along half a cosine, or staying."
     )
     warmup_share: float = _bounded(0.05, "Share of all steps in which the learning rate rises linearly.", ge=0, lt=1)
-    weight_decay: float = _bounded(0.01, "Decoupled decay of weights with two or more dimensions.", ge=0)
+    weight_decay: float = _bounded(0.01, "Decoupled decay of all weights, as in torch's AdamW.", ge=0)
     clip_norm: float | None = _bounded(1.0, "Gradients are scaled down to this L2 norm. None: they are not.", gt=0)
     patience: int | None = _bounded(
         None, "Epochs without a better validation value before training stops. None: it never stops early.", ge=1

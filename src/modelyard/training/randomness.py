@@ -59,4 +59,5 @@ def row_order(n_rows: int, seed: int, epoch: int, sampling_weights: np.ndarray |
     cumulative = np.cumsum(sampling_weights)
     drawn = np.searchsorted(cumulative, generator.random(n_rows) * cumulative[-1], side="right")
     # Rounding may put a draw at the very end, behind the last row that has a weight.
-    return np.minimum(drawn, np.flatnonzero(sampling_weights)[-1])
+    last = int(np.flatnonzero(sampling_weights)[-1])
+    return np.asarray(np.minimum(drawn, last), dtype=np.int64)

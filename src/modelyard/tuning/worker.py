@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import logging
+import math
 import multiprocessing
 import os
 import shutil
@@ -178,7 +179,7 @@ def _fit(project: Project, task: FitTask, reports: Reports) -> tuple[float | Non
         metrics = project.metrics.score(valid.hstack(project.predict(model, valid)), task.score_params)
         metrics = {name: float(metric) for name, metric in metrics.items()}
         value = metrics[task.primary]
-        if value != value:
+        if math.isnan(value):
             raise ValueError(f"{task.primary} on the validation rows is not a number")
     with atomic_directory(task.model_folder) as temporary:
         project.model_format.save(model, temporary)
@@ -240,7 +241,7 @@ def judge_of(rule: PruningRule | None) -> Callable[[Curve], bool]:
         return lambda curve: False
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    quiet_optuna()
     frozen = optuna.create_study(direction="maximize" if rule.greater_is_better else "minimize")
     frozen.add_trials(
         [optuna.trial.create_trial(value=value, intermediate_values=curve) for value, curve in rule.completed]
@@ -248,6 +249,13 @@ def judge_of(rule: PruningRule | None) -> Callable[[Curve], bool]:
     pruner = optuna.pruners.MedianPruner(rule.after_trials, rule.warmup_steps, n_min_trials=max(rule.after_trials, 1))
     running = optuna.trial.TrialState.RUNNING
     return lambda curve: pruner.prune(frozen, optuna.trial.create_trial(state=running, intermediate_values=curve))
+
+
+def quiet_optuna() -> None:
+    """Only Optuna's warnings are shown; it would announce every study in memory."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def serve(tasks: ipc.Connection, loader: str, name: str, n_threads: int) -> None:

@@ -12,7 +12,7 @@ from multiprocessing import connection as ipc
 from typing import TYPE_CHECKING, Self
 
 from modelyard.errors import ModelyardError
-from modelyard.tuning_worker import FitTask, Outcome, serve
+from modelyard.tuning.worker import FitTask, Outcome, serve
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess

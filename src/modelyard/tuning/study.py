@@ -10,17 +10,18 @@ import json
 import logging
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from modelyard.digest import table_digest
 from modelyard.errors import ConfigurationError
 from modelyard.files import sha256_of_directory
-from modelyard.tuning_worker import Outcome
+from modelyard.tuning.worker import Outcome, quiet_optuna
 
 if TYPE_CHECKING:
     import optuna
@@ -54,6 +55,13 @@ def study_name(
     trained model starts a new study. ``n_trials`` is left out, so a finished study can be extended.
 
     Args:
+        project: The project.
+        examples: Rows of ``train`` and ``valid``.
+        trained_model: The model of the train stage.
+        valid: Its metrics on validation rows.
+        fit_params: The configured parameters.
+        score_params: The project's score parameters.
+        tune_params: How to search.
         folder: An existing folder to write the trained model into for a moment.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".digest-") as temporary:
@@ -127,10 +135,11 @@ def open_study(name: str, *, url: str, journal: Path, greater_is_better: bool) -
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    quiet_optuna()
     storage = _open_database(url) if url else _open_journal(journal)
-    direction = "maximize" if greater_is_better else "minimize"
-    study = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
+    study = optuna.create_study(
+        study_name=name, storage=storage, direction=_direction(greater_is_better), load_if_exists=True
+    )
     return StoredStudy(study, storage)
 
 
@@ -194,6 +203,10 @@ def _open_database(url: str) -> optuna.storages.BaseStorage:
         ) from error
 
 
+def _direction(greater_is_better: bool) -> Literal["maximize", "minimize"]:
+    return "maximize" if greater_is_better else "minimize"
+
+
 def generations(n_trials: int, size: int) -> list[range]:
     """Trial numbers 1 to ``n_trials - 1``, ``size`` at a time; trial 0 is the trained model."""
     return [range(start, min(start + size, n_trials)) for start in range(1, n_trials, size)]
@@ -214,10 +227,10 @@ def sample_generation(
     """
     import optuna
 
+    quiet_optuna()
     # Optuna's seeds are 32 bit wide.
     sampler = optuna.samplers.TPESampler(seed=seed % 2**32, n_startup_trials=n_random_trials)
-    direction = "maximize" if project.metrics.greater_is_better else "minimize"
-    study = optuna.create_study(sampler=sampler, direction=direction)
+    study = optuna.create_study(sampler=sampler, direction=_direction(project.metrics.greater_is_better))
     study.add_trials(history)
     for _ in range(size):
         project.search_space(study.ask(), fit_params)
@@ -236,13 +249,13 @@ def configured_suggestions(
 
     trial = optuna.trial.FixedTrial(_flat(fit_params.model_dump()))
     try:
-        if project.search_space(trial, fit_params) != fit_params:  # type: ignore[arg-type]  # FixedTrial quacks
-            return {}, {}
+        with warnings.catch_warnings(action="ignore"):  # a value outside of its range is found by create_trial
+            suggested = project.search_space(cast("optuna.Trial", trial), fit_params)
         optuna.trial.create_trial(value=0.0, params=trial.params, distributions=trial.distributions)
     except ValueError as error:  # no such field, or the configured value lies outside of the search space
-        logger.info("the sampler does not learn from the configured parameters: %s", error)
+        logger.info("the search does not learn from the configured parameters: %s", error)
         return {}, {}
-    return trial.params, trial.distributions
+    return (trial.params, trial.distributions) if suggested == fit_params else ({}, {})
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

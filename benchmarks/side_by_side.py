@@ -1,0 +1,42 @@
+"""Commands measured in turn, so that a machine that speeds up or slows down does so for both."""
+
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """One contestant."""
+
+    name: str
+    arguments: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str]
+
+
+def seconds(command: Command) -> float:
+    """Wall time of one run, which must succeed."""
+    started = time.perf_counter()
+    ended = subprocess.run(
+        command.arguments, cwd=command.folder, env=os.environ | command.environment, capture_output=True, text=True
+    )
+    elapsed = time.perf_counter() - started
+    if ended.returncode:
+        raise SystemExit(f"{command.name} failed:\n{ended.stdout[-2000:]}{ended.stderr[-4000:]}")
+    return elapsed
+
+
+def compare(ours: Command, theirs: Command, *, n_runs: int, goal: str) -> float:
+    """Runs both in turn after one warm-up each, prints medians and the median of the paired ratios ours/theirs."""
+    for command in (ours, theirs):
+        seconds(command)
+    pairs = [(seconds(ours), seconds(theirs)) for _ in range(n_runs)]
+    ratio = statistics.median(a / b for a, b in pairs)
+    for command, values in zip((ours, theirs), zip(*pairs, strict=True), strict=True):
+        print(f"  {command.name:<58} {statistics.median(values):7.2f} s  ({min(values):.2f} to {max(values):.2f})")
+    print(f"  ratio {ratio:.2f} (goal {goal}; {n_runs} pairs, median)\n")
+    return ratio

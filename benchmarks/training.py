@@ -1,0 +1,243 @@
+"""Our training loop beside a hand-written one and Lightning: rows per second of the same fit.
+
+    python benchmarks/training.py [--rounds 7] [--threads 1]
+    PYTHONPATH=.bench python benchmarks/training.py        # with Lightning, from `make bench-env`
+
+All three train the same network from the same weights on the same rows in memory, with AdamW (fused), clipping,
+warm-up and cosine, and keep the mean loss; on CUDA in bfloat16 with the rows on the device. They take turns (A B C A B
+C) in one process; a figure is the median over the rounds, a ratio the median of each round's ratio. Time is that of
+the whole call, set-up included. Beside the ratio by the clock stands the one by the process's CPU time, which other
+work on the same machine hardly moves. Lightning gets the same ready-made batches as the hand-written loop, not a
+DataLoader.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import logging
+import math
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from modelyard.training.batches import Batch
+from modelyard.training.devices import cpu_threads, find_device, uses_bfloat16
+from modelyard.training.loop import train
+from modelyard.training.parameters import LoopParameters
+from modelyard.training.randomness import seeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One network with its rows: ``shape`` of an example, rows in all, rows in a batch, epochs."""
+
+    build: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+    n_rows: int
+    batch_size: int
+    epochs: int
+
+    def params(self, device: torch.device) -> LoopParameters:
+        """The loop's parameters; a GPU gets more epochs, because it needs less time for one."""
+        epochs = self.epochs * (10 if device.type == "cuda" else 1)
+        return LoopParameters(epochs=epochs, batch_size=self.batch_size, learning_rate=1e-3)
+
+
+class _Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(8, 64, batch_first=True)
+        self.head = nn.Linear(64, 1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, T, 8) -> (N, 1)
+        last: Tensor = self.head(self.gru(x)[0][:, -1])
+        return last
+
+
+def _mlp() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(32, 128), nn.ReLU(), nn.Dropout(0.1),
+        nn.Linear(128, 128), nn.ReLU(),
+        nn.Linear(128, 1),
+    )  # fmt: skip
+
+
+def _cnn() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(32 * 8 * 8, 1),
+    )  # fmt: skip
+
+
+TASKS = {
+    "MLP 32-128-128-1": Task(build=_mlp, shape=(32,), n_rows=50_000, batch_size=256, epochs=8),
+    "CNN 3x32x32, 2 conv": Task(build=_cnn, shape=(3, 32, 32), n_rows=3_000, batch_size=64, epochs=2),
+    "GRU 40 steps, 64 units": Task(build=_Recurrent, shape=(40, 8), n_rows=6_000, batch_size=128, epochs=2),
+}
+
+
+def loss_of(network: nn.Module, batch: Batch) -> Tensor:
+    """Mean binary cross-entropy."""
+    return nn.functional.binary_cross_entropy_with_logits(network(batch["x"])[:, 0], batch["y"])
+
+
+def ours(network: nn.Module, x: Tensor, y: Tensor, params: LoopParameters, device: torch.device) -> float:
+    """The loop of this repository; returns the last epoch's mean loss."""
+    arrays = {"x": x, "y": y}
+    return train(network, arrays, loss_of, params, seed=1).history[-1].train_loss
+
+
+class Rows:
+    """Shuffled batches picked by indexing, anew in each pass."""
+
+    def __init__(self, x: Tensor, y: Tensor, batch_size: int) -> None:
+        self.x, self.y, self.batch_size = x, y, batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.x) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = torch.randperm(len(self.x), device=self.x.device)
+        for start in range(0, len(self.x), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            yield {"x": self.x[rows], "y": self.y[rows]}
+
+
+def rate_at(step: int, steps: int, params: LoopParameters) -> float:
+    """Warm-up, then cosine."""
+    warmup = round(params.warmup_share * steps)
+    if step < warmup:
+        return params.learning_rate * (step + 1) / warmup
+    return params.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+
+def by_hand(network: nn.Module, x: Tensor, y: Tensor, params: LoopParameters, device: torch.device) -> float:
+    """What a good engineer would write in half an hour; returns the last epoch's mean loss."""
+    torch.manual_seed(1)
+    network.to(device).train()
+    batches = Rows(x.to(device), y.to(device), params.batch_size)
+    weights = list(network.parameters())
+    optimizer = torch.optim.AdamW(weights, lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+    step, steps = 0, params.epochs * len(batches)
+    has_bfloat16 = uses_bfloat16(device)
+    mean_loss = 0.0
+    for _ in range(params.epochs):
+        total = torch.zeros((), device=device)
+        for batch in batches:
+            optimizer.param_groups[0]["lr"] = rate_at(step, steps, params)
+            with torch.autocast(device.type, torch.bfloat16) if has_bfloat16 else contextlib.nullcontext():
+                loss = loss_of(network, batch)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
+            nn.utils.clip_grad_norm_(weights, params.clip_norm or math.inf)
+            optimizer.step()
+            optimizer.zero_grad()
+            total += loss.detach() * len(batch["y"])
+            step += 1
+        mean_loss = total.item() / len(x)
+    return mean_loss
+
+
+def with_lightning(network: nn.Module, x: Tensor, y: Tensor, params: LoopParameters, device: torch.device) -> float:
+    """Lightning's Trainer with everything optional switched off; returns the last epoch's mean loss."""
+    import lightning  # noqa: PLC0415  # an optional competitor, slow to import
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.total = torch.zeros((), device=device)
+
+        def on_train_epoch_start(self) -> None:
+            self.total = torch.zeros((), device=device)
+
+        def training_step(self, batch: Batch, _: int) -> Tensor:
+            loss = loss_of(self.network, batch)
+            self.total += loss.detach() * len(batch["y"])
+            return loss
+
+        def configure_optimizers(self) -> dict[str, object]:
+            optimizer = torch.optim.AdamW(
+                self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
+            )
+            steps = params.epochs * len(batches)
+            schedule = torch.optim.lr_scheduler.LambdaLR(
+                optimizer, lambda step: rate_at(step, steps, params) / params.learning_rate
+            )
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    torch.manual_seed(1)
+    batches = Rows(x.to(device), y.to(device), params.batch_size)
+    module = Module()
+    trainer = lightning.Trainer(
+        max_epochs=params.epochs, accelerator="gpu" if device.type == "cuda" else "cpu", devices=1, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        precision="bf16-mixed" if uses_bfloat16(device) else "32-true",
+        # The optimizer is fused, which Lightning's own clipping refuses under mixed precision.
+        gradient_clip_val=None if uses_bfloat16(device) else params.clip_norm,
+    )  # fmt: skip
+    trainer.fit(module, train_dataloaders=batches)
+    return module.total.item() / len(x)
+
+
+def measure(task: Task, loops: dict[str, Callable[..., float]], rounds: int, device: torch.device) -> None:
+    """Prints one line of the table."""
+    with seeded(0):
+        first = task.build()
+        x = torch.randn(task.n_rows, *task.shape)
+        y = (x.flatten(1)[:, 0] > 0).float()
+    params = task.params(device)
+    clock: dict[str, list[float]] = {name: [] for name in loops}
+    cpu: dict[str, list[float]] = {name: [] for name in loops}
+    losses = {}
+    for number in range(rounds + 1):  # the first round warms up
+        for name, loop in loops.items():
+            network = task.build()
+            network.load_state_dict(first.state_dict())
+            started = time.perf_counter(), time.process_time()
+            losses[name] = loop(network, x, y, params, device)
+            if number > 0:
+                clock[name].append(time.perf_counter() - started[0])
+                cpu[name].append(time.process_time() - started[1])
+    for name in loops:
+        speed = params.epochs * task.n_rows / statistics.median(clock[name])
+        print(
+            f"  {name:10s} {speed:12,.0f} rows/s   by hand x {_ratio(clock, name):.3f} by the clock, "
+            f"{_ratio(cpu, name):.3f} by CPU time   last loss {losses[name]:.4f}"
+        )
+
+
+def _ratio(seconds: dict[str, list[float]], name: str) -> float:
+    pairs = zip(seconds["by hand"], seconds[name], strict=True)
+    return statistics.median(hand / own for hand, own in pairs)
+
+
+def main() -> None:
+    """Reads the options and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads; default: torch's choice")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore", module="lightning")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    loops: dict[str, Callable[..., float]] = {"ours": ours, "by hand": by_hand}
+    if importlib.util.find_spec("lightning"):
+        loops["lightning"] = with_lightning
+    else:
+        print("Lightning is not installed here (make bench-env, then PYTHONPATH=.bench): left out.")
+    device = find_device()
+    with cpu_threads(options.threads):
+        name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+        print(f"torch {torch.__version__}, {name}, {options.rounds} rounds")
+        for title, task in TASKS.items():
+            print(title)
+            measure(task, loops, options.rounds, device)
+
+
+if __name__ == "__main__":
+    main()

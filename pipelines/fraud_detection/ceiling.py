@@ -1,0 +1,225 @@
+"""How good a detector can be in the simulated world: its true probabilities, given what can be known.
+
+Every transaction of :mod:`pipelines.fraud_detection.simulator` comes from a few superposed streams (the customer's own
+purchases, thinned by large amounts, compromised terminals and stolen details; card testing; cloned cards), each with a
+known rate per day, customer, terminal and euro. The probability of fraud is the fraudulent streams' share of the rate
+at the transaction. Two observers differ in the campaigns that they know:
+
+- ``clairvoyant`` knows every running campaign from its first second;
+- ``informed`` knows the world's numbers but a campaign only once it can have shown itself: a compromised terminal when
+  the label of its first fraud has arrived, stolen details and a cloned card after one of their frauds, a burst of card
+  testing after two. Before that, it expects campaigns at their average rate.
+
+The informed observer is an approximation from above: it never takes chance for a campaign, knows exactly when one
+ends, and needs no training. Its average precision is the ceiling to place a model beside.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.fraud_detection.data import IngestParameters, ingest
+from pipelines.fraud_detection.simulator import (
+    AMOUNT_SHAPE,
+    BURST_NIGHT_S,
+    BURST_S,
+    CLONED_FACTOR,
+    DAY_S,
+    HOUR_SPREAD_S,
+    LARGE_SCALE,
+    STOLEN_CAMPAIGN_S,
+    TINY_EUR,
+    WEEKDAY_FACTORS,
+    SimulationParameters,
+    World,
+    build_world,
+    daily_campaigns,
+    draw,
+    large_amount_rates,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    Integers = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+UNDETECTABLE_LIFT = 3.0
+"""A fraud whose informed probability is below this multiple of the fraud share looks like any other transaction."""
+
+
+def ceiling(params: IngestParameters) -> dict[str, float]:
+    """What the two observers reach on the test rows of the simulated source.
+
+    Args:
+        params: With ``source: simulated``; the same parameters as those of the run to compare with.
+
+    Returns:
+        ``average_precision_informed``, ``average_precision_clairvoyant``, ``undetectable_share`` (of the frauds).
+    """
+    import polars as pl
+    from sklearn.metrics import average_precision_score
+
+    test = true_probabilities(params).filter(pl.col("split") == "test")
+    frauds = test.filter("is_fraud")
+    return {
+        **{
+            f"average_precision_{observer}": float(average_precision_score(test["is_fraud"], test[observer]))
+            for observer in ("informed", "clairvoyant")
+        },
+        "undetectable_share": float((frauds["informed"] < UNDETECTABLE_LIFT * test["is_fraud"].mean()).mean()),  # type: ignore[operator,arg-type]
+    }
+
+
+def true_probabilities(params: IngestParameters) -> pl.DataFrame:
+    """The simulated records with both observers' probability of fraud.
+
+    Args:
+        params: With ``source: simulated``.
+
+    Returns:
+        The records beside ``informed`` and ``clairvoyant``, in the records' order.
+    """
+    import numpy as np
+    import polars as pl
+
+    records = ingest(params.model_copy(update={"source": "simulated"}))
+    world = build_world(params.simulation)
+    drawn = draw(world)
+    delay_s = params.periods.delay_days * DAY_S
+    running = _running(world, drawn)
+    unknown = _unknown_rates(params.simulation, drawn, delay_s)
+    return records.with_columns(
+        pl.Series("informed", _fraud_share(world, drawn, _shown(drawn, running, delay_s), unknown)),
+        pl.Series("clairvoyant", _fraud_share(world, drawn, running >= 0, np.zeros_like(unknown))),
+    )
+
+
+def _running(world: World, drawn: pl.DataFrame) -> Integers:
+    """Index of the running campaign of scenarios 2 to 5 at each transaction, -1 for none; shape (4, N)."""
+    import numpy as np
+
+    second, customer, terminal = (drawn[name].to_numpy() for name in ("second", "customer", "terminal"))
+    return np.stack(
+        [
+            world.terminals.at(terminal, second),
+            world.stolen.at(customer, second),
+            world.bursts.at(terminal, second),
+            world.cloned.at(customer, second),
+        ]
+    )
+
+
+def _shown(drawn: pl.DataFrame, running: Integers, delay_s: int) -> NDArray[np.bool_]:
+    """Whether the running campaign can be known at each transaction; shape (4, N)."""
+    import polars as pl
+
+    scenario = pl.col("scenario")
+    names = ("terminals", "stolen", "bursts", "cloned")
+    first_label = pl.col("second").filter(scenario == 2).min().over("terminals") + delay_s
+    earlier = {
+        name: ((scenario == kind).cum_sum() - (scenario == kind)).over(name)
+        for name, kind in (("stolen", 3), ("bursts", 4), ("cloned", 5))
+    }
+    shown = drawn.with_columns(pl.Series(name, campaign) for name, campaign in zip(names, running, strict=True)).select(
+        (pl.col("terminals") >= 0) & (first_label <= pl.col("second")).fill_null(False),
+        (pl.col("stolen") >= 0) & (earlier["stolen"] >= 1),
+        (pl.col("bursts") >= 0) & (earlier["bursts"] >= 2),
+        (pl.col("cloned") >= 0) & (earlier["cloned"] >= 1),
+    )
+    return shown.to_numpy().T
+
+
+def _unknown_rates(params: SimulationParameters, drawn: pl.DataFrame, delay_s: int) -> Floats:
+    """What campaigns that have not shown themselves contribute on average; shape (4, N).
+
+    For terminals and stolen details the probability that one is running; for bursts the transactions per day at a
+    terminal, for clones those per day of a customer.
+    """
+    import numpy as np
+
+    second = drawn["second"].to_numpy()
+    daily = daily_campaigns(params)[:, second // DAY_S]
+    visits = params.n_customers * params.daily_transactions / params.n_terminals
+    hidden_terminal_days = delay_s / DAY_S + 1 / (params.terminal_strength * visits)
+    hidden_stolen_days = min(STOLEN_CAMPAIGN_S / DAY_S, 1 / (params.stolen_strength * params.daily_transactions))
+    night_s = BURST_NIGHT_S + BURST_S
+    return np.stack(
+        [
+            np.minimum(daily[0] / params.n_terminals * hidden_terminal_days, 1),
+            np.minimum(daily[1] / params.n_customers * hidden_stolen_days, 1),
+            np.where(second % DAY_S < night_s, daily[2] / params.n_terminals * 2 * DAY_S / night_s, 0),
+            daily[3] / params.n_customers,
+        ]
+    )
+
+
+def _fraud_share(world: World, drawn: pl.DataFrame, is_known: NDArray[np.bool_], unknown: Floats) -> Floats:
+    """Rate of frauds over the rate of all transactions at each transaction, shape (N,).
+
+    Rates are per day, customer, terminal and euro. Known campaigns run for sure, others at their ``unknown`` rate.
+    """
+    import numpy as np
+
+    params = world.params
+    second, customer, amount = (drawn[name].to_numpy() for name in ("second", "customer", "amount"))
+    means, factors, large_from = (
+        world.means_at(customer, second),
+        world.stolen_factors(second),
+        world.large_amounts(second),
+    )
+    purchases = _purchase_rates(world, drawn)
+    own = purchases * _amount_density(amount, means)
+    enlarged = purchases * _amount_density(amount, means * factors)
+    excess = (amount / large_from - 1) / LARGE_SCALE
+    large = purchases * np.where(excess >= 0, np.exp(-np.maximum(excess, 0)) / (large_from * LARGE_SCALE), 0)
+    tiny = np.where((amount >= TINY_EUR[0]) & (amount <= TINY_EUR[1]), 1 / (TINY_EUR[1] - TINY_EUR[0]), 0)
+
+    at_terminal = params.terminal_strength * np.where(is_known[0], 1, unknown[0])
+    is_stolen = params.stolen_strength * np.where(is_known[1], 1, unknown[1])
+    testing = np.where(is_known[2], params.burst_size * DAY_S / BURST_S, unknown[2]) / params.n_customers * tiny
+    clones = np.where(is_known[3], params.cloned_daily, unknown[3]) / params.n_terminals
+    is_large = large_amount_rates(params)[second // DAY_S]
+    genuine = own * (1 - is_large) * (1 - is_stolen) * (1 - at_terminal)
+    frauds = (
+        large * is_large
+        + enlarged * (1 - is_large) * is_stolen
+        + own * (1 - is_large) * (1 - is_stolen) * at_terminal
+        + testing
+        + clones * _amount_density(amount, means * CLONED_FACTOR)
+    )
+    share: Floats = frauds / np.maximum(genuine + frauds, 1e-300)
+    return share
+
+
+def _purchase_rates(world: World, drawn: pl.DataFrame) -> Floats:
+    """Rate at which the customer itself buys at this terminal at this moment, per day; shape (N,)."""
+    import numpy as np
+
+    params = world.params
+    second, customer, terminal = (drawn[name].to_numpy() for name in ("second", "customer", "terminal"))
+    weekday = (second // DAY_S + params.start_date.weekday()) % 7
+    offsets = second % DAY_S - world.peaks_s[customer]
+    wrapped = (offsets[:, None] + DAY_S * np.arange(-1, 2)) / HOUR_SPREAD_S
+    of_day = np.exp(-(wrapped**2) / 2).sum(axis=1) * DAY_S / (HOUR_SPREAD_S * np.sqrt(2 * np.pi))
+    reach = np.diff(world.near_begins)[customer]
+    owner = np.repeat(np.arange(params.n_customers), np.diff(world.near_begins))
+    reached = owner * params.n_terminals + world.near  # sorted: customer by customer, terminals in order
+    wanted = customer * params.n_terminals + terminal
+    is_near = reached[np.minimum(np.searchsorted(reached, wanted), len(reached) - 1)] == wanted
+    choice = (1 - params.away_share) * is_near / reach + params.away_share / params.n_terminals
+    rates: Floats = world.rates[customer] * np.array(WEEKDAY_FACTORS)[weekday] * of_day * choice
+    return rates
+
+
+def _amount_density(amount: Floats, means: Floats) -> Floats:
+    """Gamma density of ``AMOUNT_SHAPE`` with the given means, per EUR."""
+    import math
+
+    import numpy as np
+
+    scaled = amount * AMOUNT_SHAPE / means
+    density: Floats = scaled ** (AMOUNT_SHAPE - 1) * np.exp(-scaled) / math.gamma(AMOUNT_SHAPE) * AMOUNT_SHAPE / means
+    return density

@@ -1,0 +1,180 @@
+"""The catalogue of public data sets: what each one is, whose it is, where it lies and which bytes it is.
+
+The entries are ``conf/base/public_data.yml``; ``docs/public-data.md`` says how to add one.
+"""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from modelyard.errors import ConfigurationError
+from modelyard.paths import repository
+
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+
+
+def _relative(path: str) -> str:
+    if "\\" in path or ":" in path or any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError("must be a relative path with forward slashes that stays inside its folder")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_relative)]
+WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
+
+
+class PublishedBytes(BaseModel):
+    """Bytes that are known before they are fetched."""
+
+    model_config = _STRICT
+
+    path: RelativePath = Field(description="Path below the data set's folder, the same at each place it comes from.")
+    bytes: int = Field(ge=0, description="Size.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Hex sha256 of the content.")
+
+
+class PublishedFile(PublishedBytes):
+    """One file of a data set."""
+
+    url: WebAddress | None = Field(None, description="Address, where it is not ``upstream.files`` with this path.")
+
+
+class Archive(PublishedBytes):
+    """Many small upstream files, packed into one zip or tar in a mirror; only its members are kept on disk."""
+
+    members: tuple[PublishedFile, ...] = Field(min_length=1, description="Their paths are the names in the archive.")
+
+
+class Upstream(BaseModel):
+    """The publisher's repository at one commit."""
+
+    model_config = _STRICT
+
+    repository: WebAddress
+    commit: str = Field(pattern=r"^[0-9a-f]{40}$")
+    files: WebAddress = Field(description="Address of one file; ``{commit}`` and ``{path}`` are filled in.")
+
+
+class Result(BaseModel):
+    """What a method reached on a data set."""
+
+    model_config = _STRICT
+
+    method: str
+    split: str = Field(description="The rows that were measured.")
+    values: dict[str, float | str] = Field(min_length=1, description="Metric to value; text where no number is known.")
+    source: str = Field(description="Where it was published, or how it was measured.")
+    evidence: Literal["seen", "memory", "measured"] = Field(
+        description="``seen`` was read in the source; ``memory`` was not; ``measured`` was computed on these files."
+    )
+
+
+class PublicDataset(BaseModel):
+    """One public data set, with all that a user must know before using it."""
+
+    model_config = _STRICT
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Its key in the catalogue and its folder's name.")
+    title: str
+    description: str = Field(description="Rows, columns, units, target, missing values.")
+    projects: tuple[str, ...] = Field(description="Projects that use it.")
+    homepage: WebAddress
+    licence: str = Field(description="SPDX name or 'not stated'.")
+    licence_note: str = Field("", description="What else is known about the licence.")
+    citation: str
+    split: str = Field(description="The official split, or ours where there is none.")
+    caveats: str = Field("", description="Traps for whoever reads it.")
+    upstream: Upstream
+    archives: tuple[Archive, ...] = ()
+    files: tuple[PublishedFile, ...] = ()
+    reference_results: tuple[Result, ...] = ()
+    floors: tuple[Result, ...] = Field((), description="Trivial and simple methods on the same rows.")
+
+    @model_validator(mode="after")
+    def _paths_are_unique(self) -> "PublicDataset":
+        paths = [item.path for item in (*self.all_files(), *self.archives)]
+        twice = {path for path in paths if paths.count(path) > 1}
+        if twice:
+            raise ValueError(f"listed twice: {', '.join(sorted(twice))}")
+        if not paths:
+            raise ValueError("no files are listed")
+        return self
+
+    def all_files(self) -> Iterator[PublishedFile]:
+        """The files that the data set is on disk: the plain ones and the archives' members."""
+        yield from self.files
+        for archive in self.archives:
+            yield from archive.members
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes on disk."""
+        return sum(file.bytes for file in self.all_files())
+
+    def upstream_url(self, file: PublishedFile) -> str:
+        """Where the publisher has ``file``."""
+        if file.url:
+            return file.url
+        return self.upstream.files.format(commit=self.upstream.commit, path=quote(file.path))
+
+
+def catalogue_path() -> Path:
+    """The catalogue's file."""
+    return repository() / "conf" / "base" / "public_data.yml"
+
+
+def load_catalogue(path: Path | None = None) -> dict[str, PublicDataset]:
+    """Reads and checks the catalogue.
+
+    Args:
+        path: Another catalogue than the repository's.
+
+    Returns:
+        Name to data set, in the file's order.
+
+    Raises:
+        ConfigurationError: The file is missing, no YAML, or an entry is not what :class:`PublicDataset` asks for.
+    """
+    import yaml
+
+    path = path or catalogue_path()
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return {name: PublicDataset(name=name, **entry) for name, entry in entries.items()}
+    except ValidationError as error:
+        found = "\n".join(_line(problem) for problem in error.errors())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, AttributeError) as error:
+        found = f"The catalogue of public data cannot be read: {error}"
+    raise ConfigurationError(found, where=str(path), way_out="docs/public-data.md shows what an entry looks like")
+
+
+def find_dataset(name: str, catalogue: Mapping[str, PublicDataset] | None = None) -> PublicDataset:
+    """The data set called ``name``.
+
+    Args:
+        name: As in the catalogue.
+        catalogue: Another catalogue than the repository's.
+
+    Raises:
+        ConfigurationError: There is none; the nearest name is in the message.
+    """
+    known = load_catalogue() if catalogue is None else catalogue
+    if name in known:
+        return known[name]
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise ConfigurationError(
+        f"There is no public data set '{name}'.{hint}",
+        where=str(catalogue_path()),
+        way_out="`kedro data list` shows all; docs/public-data.md says how to add one",
+    )
+
+
+def _line(problem: Any) -> str:
+    """One of pydantic's problems as one line, with the entry it is in."""
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place}: {problem['msg']}" if place else str(problem["msg"])

@@ -1,0 +1,275 @@
+"""The search itself: generation after generation, from wherever an earlier process has left the study."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from modelyard.errors import ModelyardError
+from modelyard.tuning.progress import TuningProgress
+from modelyard.tuning.study import configured_suggestions, generations, sample_generation
+from modelyard.tuning.worker import FitTask, Outcome, PruningRule
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+    from pydantic import BaseModel
+
+    from modelyard.project import Project
+    from modelyard.stages.tune import TuneParameters
+    from modelyard.tuning.pool import WorkerPool
+    from modelyard.tuning.study import StoredStudy
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """One study being worked on.
+
+    Args:
+        project: The project.
+        stored: The study.
+        pool: Worker processes.
+        folder: The study's folder; holds ``examples.arrow``, and a folder for each trial in work.
+        fit_params: The configured parameters.
+        tune_params: How to search.
+        score_params: The project's score parameters.
+    """
+
+    project: Project
+    stored: StoredStudy
+    pool: WorkerPool
+    folder: Path
+    fit_params: BaseModel
+    tune_params: TuneParameters
+    score_params: BaseModel
+
+    def run(self, train_summary: Mapping[str, Any]) -> None:
+        """Brings the study to ``n_trials`` ended trials.
+
+        Args:
+            train_summary: The trained model's ``valid`` and ``reports``, for trial 0.
+        """
+        if not self.stored.trials(before=1):
+            self._add_trained_trial(train_summary)
+        metrics, started = self.project.metrics, time.monotonic()
+        with TuningProgress(
+            self.tune_params.n_trials, primary=metrics.primary, greater_is_better=metrics.greater_is_better
+        ) as progress:
+            for trial in self._ended():
+                progress.add(trial.number, trial.state.name, trial.value)
+                self._track(trial)
+            for index, numbers in enumerate(generations(self.tune_params.n_trials, self.tune_params.n_parallel), 1):
+                limit = self.tune_params.timeout_s
+                if limit is not None and time.monotonic() - started > limit:
+                    logger.warning("tuning stops after %g s, before trial %d", limit, numbers.start)
+                    break
+                self._run_generation(index, numbers, progress)
+        if self.tune_params.n_trials > 1 and all(trial.state.name == "FAIL" for trial in self._ended()[1:]):
+            logger.warning("every trial failed; the trained model stays. Reasons: %s/trial_*/error.txt", self.folder)
+
+    def final_model(self, trained_model: Any) -> Any:
+        """The winner, fitted once more on training and validation rows together if asked to.
+
+        Raises:
+            ModelyardError: The last fit failed.
+        """
+        winner = self.winner()
+        model = trained_model if winner.number == 0 else self._load(self._trial_task(winner))
+        if not self.tune_params.refit:
+            return model
+        if getattr(model, "params", None) is None:
+            logger.warning("the winner does not say how to fit it without validation rows; it is not refitted")
+            return model
+        return self._load(
+            FitTask(
+                label="the refit of the winner",
+                params=model.params,
+                score_params=None,
+                folder=self.folder / f"refit_{winner.number:04d}",
+                examples=self.folder / "examples.arrow",
+                primary=self.project.metrics.primary,
+                seed=self.tune_params.seed,
+                n_threads=self.tune_params.n_threads,
+            )
+        )
+
+    def winner(self) -> FrozenTrial:
+        """The best completed trial, of equals the first; trial 0 if none has completed."""
+        sign = 1 if self.project.metrics.greater_is_better else -1
+        completed = [trial for trial in self._ended() if trial.state.name == "COMPLETE"]
+        return max(completed, key=lambda trial: sign * cast(float, trial.value), default=self._ended()[0])
+
+    def summary(self) -> dict[str, Any]:
+        """What was tried and what won, ready for JSON; equal inputs give equal bytes, so no times are in it."""
+        trials, winner = self._ended(), self.winner()
+        metrics = self.project.metrics
+        return {
+            "study": self.stored.study.study_name,
+            "metric": metrics.primary,
+            "greater_is_better": metrics.greater_is_better,
+            "states": dict(sorted(Counter(trial.state.name for trial in trials).items())),
+            "trials": [
+                {
+                    "number": trial.number,
+                    "state": trial.state.name,
+                    "value": _finite(trial.value),
+                    "params": dict(sorted(trial.params.items())),
+                }
+                for trial in trials
+            ],
+            "best": {
+                "number": winner.number,
+                "value": _finite(winner.value),
+                "params": dict(sorted(winner.params.items())),
+            },
+            "valid": {
+                "trained": _finite_metrics(trials[0].user_attrs.get("metrics", {})),
+                "tuned": _finite_metrics(winner.user_attrs.get("metrics", {})),
+            },
+            "refit": self.tune_params.refit,
+        }
+
+    def _add_trained_trial(self, train_summary: Mapping[str, Any]) -> None:
+        import optuna
+
+        value = float(train_summary["valid"][self.project.metrics.primary])
+        params, distributions = configured_suggestions(self.project, self.fit_params)
+        reports = {int(step): float(report) for step, report in train_summary.get("reports", [])}
+        self.stored.study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.FAIL if math.isnan(value) else optuna.trial.TrialState.COMPLETE,
+                value=None if math.isnan(value) else value,
+                params=params,
+                distributions=distributions,
+                intermediate_values=reports,
+                user_attrs={"metrics": {name: float(metric) for name, metric in train_summary["valid"].items()}},
+            )
+        )
+
+    def _run_generation(self, index: int, numbers: range, progress: TuningProgress) -> None:
+        earlier = self.stored.trials(before=numbers.start)
+        self._propose(index, numbers, earlier)
+        started = self.stored.trials(before=numbers.stop)[numbers.start :]
+        open_trials = [trial for trial in started if not trial.state.is_finished()]
+        rule = self._pruning_rule(earlier)
+
+        def on_end(position: int, outcome: Outcome) -> None:
+            number = open_trials[position].number
+            if outcome.state == "FAIL":
+                logger.warning("trial %d failed: %s", number, outcome.reason)
+            progress.ended(number, outcome.state, outcome.value, outcome.seconds)
+
+        outcomes = self.pool.run([self._trial_task(trial, rule) for trial in open_trials], on_end)
+        for trial, outcome in zip(open_trials, outcomes, strict=True):
+            self.stored.tell(trial.number, outcome)
+            self._track(self.stored.trials(before=trial.number + 1)[-1])
+        self._tidy(numbers.stop)
+
+    def _propose(self, index: int, numbers: range, earlier: Sequence[FrozenTrial]) -> None:
+        """Writes the generation's trials to the storage, as far as a killed process has not done so already."""
+        import optuna
+
+        known = len(self.stored.trials(before=numbers.stop)) - numbers.start
+        if known == len(numbers):
+            return
+        sampled = sample_generation(
+            self.project,
+            self.fit_params,
+            [trial for trial in earlier if trial.params],  # trial 0 has none where the search space cannot express it
+            size=len(numbers),
+            seed=self.tune_params.seed + index,
+            n_random_trials=self.tune_params.n_random_trials,
+        )
+        for trial in sampled[known:]:
+            self.stored.study.add_trial(
+                optuna.trial.create_trial(
+                    state=optuna.trial.TrialState.RUNNING, params=trial.params, distributions=trial.distributions
+                )
+            )
+
+    def _pruning_rule(self, earlier: Sequence[FrozenTrial]) -> PruningRule | None:
+        if self.tune_params.prune_after_trials is None:
+            return None
+        completed = [trial for trial in earlier if trial.state.name == "COMPLETE"]
+        return PruningRule(
+            completed=tuple((cast(float, trial.value), trial.intermediate_values) for trial in completed),
+            after_trials=self.tune_params.prune_after_trials,
+            warmup_steps=self.tune_params.prune_warmup_steps,
+            greater_is_better=self.project.metrics.greater_is_better,
+        )
+
+    def _trial_task(self, trial: FrozenTrial, pruning: PruningRule | None = None) -> FitTask:
+        return FitTask(
+            label=f"trial {trial.number}",
+            # A frozen trial repeats the suggestions it was made with.
+            params=self.project.search_space(cast("optuna.Trial", trial), self.fit_params),
+            score_params=self.score_params,
+            folder=self._trial_folder(trial.number),
+            examples=self.folder / "examples.arrow",
+            primary=self.project.metrics.primary,
+            seed=self.tune_params.seed,
+            n_threads=self.tune_params.n_threads,
+            pruning=pruning,
+        )
+
+    def _trial_folder(self, number: int) -> Path:
+        return self.folder / f"trial_{number:04d}"
+
+    def _load(self, task: FitTask) -> Any:
+        """The model of a completed task, fitted (again) if its folder is not on this machine."""
+        if not task.model_folder.is_dir():
+            (task.folder / "outcome.json").unlink(missing_ok=True)
+            outcome = self.pool.run([task], lambda position, outcome: None)[0]
+            if outcome.state != "COMPLETE":
+                raise ModelyardError(
+                    f"{task.label.capitalize()} failed: {outcome.reason}",
+                    where=str(task.folder / "error.txt"),
+                    way_out="run again, or switch the refit off with tune.refit=false",
+                )
+        return self.project.model_format.load(task.model_folder)
+
+    def _ended(self) -> list[FrozenTrial]:
+        trials = self.stored.trials(before=self.tune_params.n_trials)
+        return [trial for trial in trials if trial.state.is_finished()]
+
+    def _track(self, trial: FrozenTrial) -> None:
+        from modelyard import tracking
+
+        tracking.log_trial(
+            {
+                "study": self.stored.study.study_name,
+                "number": trial.number,
+                "state": trial.state.name,
+                "value": trial.value,
+                "params": trial.params,
+                "reports": sorted(trial.intermediate_values.items()),
+                **trial.user_attrs,
+            }
+        )
+
+    def _tidy(self, before: int) -> None:
+        """Deletes what ended trials have left on disk, but for the best model and what explains a failure."""
+        best = self.winner().number
+        for trial in self.stored.trials(before)[1:]:
+            folder = self._trial_folder(trial.number)
+            if trial.state.name == "FAIL":
+                shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            elif trial.number != best:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _finite_metrics(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _finite(value) for name, value in sorted(metrics.items())}
