@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from modelyard.datasets.catalogue import Archive, PublishedFile
 from modelyard.datasets.download import Transfer, UnreachableError, download, open_client
 from modelyard.datasets.mirror import VARIABLE, Mirror, configured_mirror
 from modelyard.errors import FetchError
-from modelyard.files import sha256_of_file, writing
+from modelyard.files import writing
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -55,7 +55,7 @@ def deliver(cache: Cache, wanted: Sequence[PublishedFile], *, quiet: bool) -> No
     mirror = configured_mirror()
     with _progress(quiet=quiet) as bar, open_client() as client:
         delivery = _Delivery(cache, Transfer(client, _advance(bar), threading.Event()), bar)
-        refusals = delivery.run(f"mirror {mirror}", _mirror_jobs(cache, mirror, wanted)) if mirror else []
+        refusals = delivery.run(f"mirror {mirror}", _mirror_jobs(cache, mirror, frozenset(wanted))) if mirror else []
         if refusals:
             reason = f"{refusals[0].found} ({refusals[0].where})"
             logger.warning("%s: not everything is in the mirror: %s", cache.dataset.name, reason)
@@ -66,7 +66,7 @@ def deliver(cache: Cache, wanted: Sequence[PublishedFile], *, quiet: bool) -> No
     shutil.rmtree(cache.notes / "parts", ignore_errors=True)
 
 
-def _mirror_jobs(cache: Cache, mirror: Mirror, wanted: Sequence[PublishedFile]) -> list[_Job]:
+def _mirror_jobs(cache: Cache, mirror: Mirror, wanted: Collection[PublishedFile]) -> list[_Job]:
     dataset = cache.dataset
     jobs = [_Job(mirror.source(dataset.name, file.path), file, (file,)) for file in dataset.files if file in wanted]
     for archive in dataset.archives:
@@ -158,3 +158,10 @@ def _progress(*, quiet: bool) -> "Iterator[Progress | None]":
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn()) as bar:
         yield bar
+
+
+def _advance(bar: "Progress | None") -> Callable[[int], None]:
+    """What moves the bar's latest line."""
+    if bar is None:
+        return lambda count: None
+    return lambda count: bar.advance(bar.task_ids[-1], count)

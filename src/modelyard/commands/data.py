@@ -1,0 +1,104 @@
+"""``kedro data``: public data sets here, and whether they are the published ones."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from modelyard.commands.readable_errors import readable_errors
+
+if TYPE_CHECKING:
+    from modelyard.datasets.catalogue import PublicDataset
+
+
+@click.group()
+def data() -> None:
+    """Public data sets: list, fetch, verify."""
+
+
+@data.command("list")
+def list_datasets() -> None:
+    """Show the public data sets that projects can use, and which are here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from modelyard.datasets.catalogue import load_catalogue
+
+    with readable_errors():
+        table = Table("name", "title", "MB", "licence", "projects", "here", box=None, pad_edge=False)
+        table.columns[0].no_wrap = True
+        table.columns[2].justify = "right"
+        for dataset in load_catalogue().values():
+            megabytes = f"{dataset.total_bytes / 1e6:.1f}"
+            projects = ", ".join(dataset.projects)
+            table.add_row(dataset.name, dataset.title, megabytes, dataset.licence, projects, _here(dataset))
+    # A fixed width off a terminal keeps tables whole in log files.
+    console = Console(width=None if Console().is_terminal else 140, highlight=False)
+    console.print(table)
+
+
+@data.command()
+@click.argument("names", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="Every data set of the catalogue.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+def fetch(names: tuple[str, ...], all_: bool, quiet: bool) -> None:
+    """Fetch data sets: from the mirror in MODELYARD_DATA_MIRROR, else from their publishers; verified, resumed."""
+    from modelyard.datasets.fetch import fetch as fetch_dataset
+
+    with readable_errors():
+        for dataset in _chosen(names, all_):
+            click.echo(f"{click.style(dataset.name, bold=True)}: {dataset.title}")
+            click.echo(f"  licence:  {'. '.join(filter(None, (dataset.licence, dataset.licence_note)))}")
+            click.echo(f"  citation: {dataset.citation}")
+            folder = fetch_dataset(dataset.name, quiet=quiet)
+            files = sum(1 for _ in dataset.all_files())
+            click.echo(f"  here:     {folder} ({files} files, {dataset.total_bytes / 1e6:.1f} MB, sha256 verified)")
+
+
+@data.command()
+@click.argument("names", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="Every data set that has been fetched.")
+def verify(names: tuple[str, ...], all_: bool) -> None:
+    """Read every byte of data sets that are here and compare it with the published sha256."""
+    from modelyard.datasets.fetch import verify as verify_dataset
+    from modelyard.errors import FetchError
+
+    with readable_errors():
+        wrong = []
+        for dataset in _chosen(names, all_):
+            if _here(dataset) == "no":
+                click.echo(f"{dataset.name}: not fetched")
+                wrong += [] if all_ else [dataset.name]
+                continue
+            problems = verify_dataset(dataset.name)
+            for path, problem in problems.items():
+                click.echo(f"{dataset.name}: {click.style('wrong', fg='red')}: {path}: {problem}")
+            if problems:
+                wrong.append(dataset.name)
+            else:
+                files = sum(1 for _ in dataset.all_files())
+                click.echo(f"{dataset.name}: {click.style('verified', fg='green')}: {files} files")
+        if wrong:
+            raise FetchError(
+                f"Not the published data set: {', '.join(wrong)}.",
+                way_out=f"`kedro data fetch {' '.join(wrong)}` fetches what is missing or wrong anew",
+            )
+
+
+def _chosen(names: tuple[str, ...], all_: bool) -> "list[PublicDataset]":
+    """The data sets asked for; every name is checked before anything is done."""
+    from modelyard.datasets.catalogue import find_dataset, load_catalogue
+
+    if bool(names) == all_:
+        raise click.UsageError("Name one or more data sets, or give --all; `kedro data list` shows them.")
+    catalogue = load_catalogue()
+    return [find_dataset(name, catalogue) for name in names] or list(catalogue.values())
+
+
+def _here(dataset: "PublicDataset") -> str:
+    """``yes`` as far as sizes and times of change tell, ``no``, or ``in part``."""
+    from modelyard.datasets.cache import Cache
+
+    cache = Cache.of(dataset)
+    if cache.is_verified():
+        return "yes"
+    return "in part" if cache.folder.is_dir() and any(cache.folder.iterdir()) else "no"
