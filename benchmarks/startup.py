@@ -60,7 +60,8 @@ def stock_project(folder: Path) -> Command:
     package = folder / "src" / "stock"
     package.mkdir(parents=True)
     (folder / "pyproject.toml").write_text(
-        '[tool.kedro]\npackage_name = "stock"\nproject_name = "stock"\nkedro_init_version = "1.7.0"\nsource_dir = "src"\n'
+        '[tool.kedro]\npackage_name = "stock"\nproject_name = "stock"\n'
+        'kedro_init_version = "1.7.0"\nsource_dir = "src"\n'
     )
     (package / "__init__.py").touch()
     (package / "settings.py").touch()

@@ -50,35 +50,20 @@ class FeatureParameters(Parameters):
 
 _Row = tuple[str, FeatureDtype, str, str]
 
+# Name, dtype, unit, description; {days} stands for each of the windows.
 _CUSTOMER: tuple[_Row, ...] = (
-    # name, dtype, unit, description; {days} stands for each of the windows
     ("customer_tx_count_{days}d", "int64", "", "Transactions of the customer in the last {days} days."),
-    ("customer_amount_mean_{days}d_eur", "float64", "EUR", "Mean amount of these transactions."),
-    (
-        "customer_amount_std_30d_eur",
-        "float64",
-        "EUR",
-        "Sample standard deviation of the amounts in 30 days; 0 for one.",
-    ),
+    ("customer_amount_mean_{days}d_eur", "float64", "EUR", "Mean amount in the last {days} days."),
+    ("customer_amount_std_30d_eur", "float64", "EUR", "Sample standard deviation of amounts in 30 days; 0 for one."),
     ("customer_amount_max_30d_eur", "float64", "EUR", "Largest amount in the last 30 days."),
-    (
-        "customer_amount_ratio_30d",
-        "float64",
-        "",
-        "Latest amount over the mean of the others in 30 days; 1 without any.",
-    ),
+    ("customer_amount_ratio_30d", "float64", "", "Latest amount over the mean of the others in 30 days, else 1."),
     ("customer_tx_count_1h", "int64", "", "Transactions of the customer in the last hour."),
     ("customer_days_since_previous", "float64", "d", "From the transaction before to the latest, at most 60 days."),
     ("customer_terminal_uses", "int64", "", "Earlier transactions of the customer at the latest one's terminal."),
     ("customer_new_terminal_count_7d", "int64", "", "Transactions in 7 days at terminals it had never used before."),
     ("customer_known_fraud_count_30d", "int64", "", "Frauds of the customer in 30 days ending one label delay ago."),
     ("customer_recent_length", "int64", "", "How many entries of the lists below are real; these are the last ones."),
-    (
-        "customer_recent_amounts_eur",
-        "float32_list",
-        "EUR",
-        "Latest transactions' amounts, oldest first; padded with 0.",
-    ),
+    ("customer_recent_amounts_eur", "float32_list", "EUR", "Latest amounts, oldest first; padded with 0 in front."),
     ("customer_recent_ages_h", "float32_list", "h", "How long before the latest one each happened; padding is 0."),
     ("customer_recent_hours_of_day", "float32_list", "h", "Time of day (UTC, 0 to 24) of each; padding is 0."),
     ("customer_recent_terminal_uses", "float32_list", "", "`customer_terminal_uses` at each; padding is 0."),
@@ -86,15 +71,10 @@ _CUSTOMER: tuple[_Row, ...] = (
 )
 
 _TERMINAL: tuple[_Row, ...] = (
-    ("terminal_tx_count_{days}d", "int64", "", "Transactions at the terminal in {days} days ending one delay ago."),
-    ("terminal_risk_{days}d", "float64", "", "Share of frauds among these transactions; 0 without any."),
-    ("terminal_known_fraud_count_30d", "int64", "", "Frauds at the terminal in 30 days ending one label delay ago."),
-    (
-        "terminal_days_since_known_fraud",
-        "float64",
-        "d",
-        "Since the latest known fraud happened there, at most 60 days.",
-    ),
+    ("terminal_tx_count_{days}d", "int64", "", "Transactions there in {days} days ending one label delay ago."),
+    ("terminal_risk_{days}d", "float64", "", "Share of frauds in {days} days ending one label delay ago, else 0."),
+    ("terminal_known_fraud_count_30d", "int64", "", "Frauds there in 30 days ending one label delay ago."),
+    ("terminal_days_since_known_fraud", "float64", "d", "Since the latest known fraud there, at most 60 days."),
     (
         "terminal_days_since_first_known_fraud",
         "float64",
@@ -153,10 +133,14 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
     """
     import polars as pl
 
-    row = pl.int_range(pl.len()).alias("row")
-    records = records.sort("event_time", "transaction_id").with_columns(row)
-    terminal = _terminal_risk(records, params)
-    customer = _customer_spending(records, terminal, params)
+    records = records.sort("event_time", "transaction_id").with_columns(
+        pl.int_range(pl.len()).alias("row"),
+        pl.int_range(pl.len()).over("customer_id", "terminal_id").alias("terminal_uses"),
+    )
+    at_terminals = _Timeline.of(records, "terminal_id")
+    terminal = _terminal_risk(at_terminals, params)
+    risk = at_terminals.for_each_record(terminal["terminal_risk_7d"])
+    customer = _customer_spending(_Timeline.of(records.with_columns(risk), "customer_id"), params)
     return {view.name: _finish(view, frame) for view, frame in zip(FEATURE_VIEWS, (customer, terminal), strict=True)}
 
 
@@ -215,21 +199,31 @@ class _Timeline:
         """
         import numpy as np
 
-        low, high = self.begins[self.last], self.last + 1
-        bounds = self.times[self.last] - age_us
-        for _ in range(int((high - low).max(initial=0)).bit_length()):
-            middle = (low + high) // 2
-            is_old = (low < high) & (self.times[np.minimum(middle, self.last)] <= bounds)
-            low, high = np.where(is_old, middle + 1, low), np.where(is_old, high, middle)
-        return low
+        end, bounds = self.begins[self.last], self.times[self.last] - age_us
+        longest = int((self.last + 1 - end).max(initial=0))
+        # Binary search of all rows at once: each step moves the ends that have 2^n more old transactions before them.
+        for exponent in range(longest.bit_length() - 1, -1, -1):
+            probe = end + ((1 << exponent) - 1)
+            is_old = (probe <= self.last) & (self.times[np.minimum(probe, self.last)] <= bounds)
+            end += is_old.astype(np.int64) << exponent
+        return end
+
+    def for_each_record(self, values: pl.Series) -> pl.Series:
+        """Values of each moment, shape (M,), for each transaction in the order of its ``row``, shape (N,)."""
+        import numpy as np
+        import polars as pl
+
+        moments = np.searchsorted(self.last, np.arange(len(self.times)))
+        ordered = np.empty(len(self.times))
+        ordered[self.frame["row"].to_numpy()] = values.to_numpy()[moments]
+        return pl.Series(values.name, ordered)
 
 
-def _terminal_risk(records: pl.DataFrame, params: FeatureParameters) -> pl.DataFrame:
-    """The columns of ``terminal_risk``, with ``row`` (of ``records``) and ``event_time``."""
+def _terminal_risk(line: _Timeline, params: FeatureParameters) -> pl.DataFrame:
+    """The columns of ``terminal_risk`` at each of the terminals' moments."""
     import numpy as np
     import polars as pl
 
-    line = _Timeline.of(records, "terminal_id")
     ends = line.last + 1
     frauds = _cumulated(line.frame["is_fraud"].cast(pl.Int64).to_numpy())
     delay_us = params.label_delay_days * _DAY_US
@@ -258,12 +252,11 @@ def _terminal_risk(records: pl.DataFrame, params: FeatureParameters) -> pl.DataF
     return _with_source_windows(line, columns)
 
 
-def _customer_spending(records: pl.DataFrame, terminal: pl.DataFrame, params: FeatureParameters) -> pl.DataFrame:
-    """The columns of ``customer_spending``, with ``row`` (of ``records``) and ``event_time``."""
+def _customer_spending(line: _Timeline, params: FeatureParameters) -> pl.DataFrame:
+    """The columns of ``customer_spending`` at each of the customers' moments."""
     import numpy as np
     import polars as pl
 
-    line = _Timeline.of(_with_terminal_history(records, terminal), "customer_id")
     ends = line.last + 1
     amounts = _cents(line.frame)
     cents, squares = _cumulated(amounts), _cumulated(amounts * amounts)
@@ -303,35 +296,30 @@ def _recent(line: _Timeline, length: int) -> dict[str, pl.Series]:
     import numpy as np
     import polars as pl
 
-    rows = line.last[:, None] + np.arange(1 - length, 1)
-    is_real = rows >= line.begins[line.last][:, None]
-    rows = np.where(is_real, rows, 0)
-    ages_us = np.where(is_real, line.times[line.last][:, None] - line.times[rows], 0)
-    hours_of_day = (line.times % _DAY_US / _HOUR_US).astype(np.float32)
+    lengths = np.minimum(line.last - line.begins[line.last] + 1, length)
+    short = np.flatnonzero(lengths < length)
+    is_padding = np.arange(length) < length - lengths[short, None]
 
-    def taken(values: NDArray[np.float32]) -> pl.Series:
-        return _lists(np.where(is_real, values[rows], np.float32(0)))
+    def latest(values: NDArray[Any]) -> NDArray[Any]:
+        padded = np.concatenate([np.zeros(length - 1, values.dtype), values])
+        windows = np.lib.stride_tricks.sliding_window_view(padded, length)[line.last]
+        windows[short] = np.where(is_padding, np.zeros(1, values.dtype), windows[short])
+        return windows
 
     def column(name: str) -> NDArray[np.float32]:
         return line.frame[name].cast(pl.Float32).to_numpy()
 
+    ages = ((line.times[line.last][:, None] - latest(line.times)) / _HOUR_US).astype(np.float32)
+    ages[short] = np.where(is_padding, np.float32(0), ages[short])
+    hours_of_day = (line.times % _DAY_US / _HOUR_US).astype(np.float32)
     return {
-        "customer_recent_length": pl.Series(is_real.sum(axis=1)),
-        "customer_recent_amounts_eur": taken(column("amount_eur")),
-        "customer_recent_ages_h": _lists((ages_us / _HOUR_US).astype(np.float32)),
-        "customer_recent_hours_of_day": taken(hours_of_day),
-        "customer_recent_terminal_uses": taken(column("terminal_uses")),
-        "customer_recent_terminal_risks_7d": taken(column("terminal_risk_7d")),
+        "customer_recent_length": pl.Series(lengths),
+        "customer_recent_amounts_eur": _lists(latest(column("amount_eur"))),
+        "customer_recent_ages_h": _lists(ages),
+        "customer_recent_hours_of_day": _lists(latest(hours_of_day)),
+        "customer_recent_terminal_uses": _lists(latest(column("terminal_uses"))),
+        "customer_recent_terminal_risks_7d": _lists(latest(column("terminal_risk_7d"))),
     }
-
-
-def _with_terminal_history(records: pl.DataFrame, terminal: pl.DataFrame) -> pl.DataFrame:
-    """Adds ``terminal_uses`` (the customer's earlier uses of it) and ``terminal_risk_7d`` to each transaction."""
-    import polars as pl
-
-    uses = pl.int_range(pl.len()).over("customer_id", "terminal_id").alias("terminal_uses")
-    risk = terminal.select("terminal_id", "event_time", "terminal_risk_7d")
-    return records.with_columns(uses).join(risk, on=["terminal_id", "event_time"], how="left", maintain_order="left")
 
 
 def _with_source_windows(line: _Timeline, columns: dict[str, Any]) -> pl.DataFrame:

@@ -269,9 +269,11 @@ def test_trained_model_stays_when_every_trial_fails(
 def test_full_disk_stops_the_study_and_a_rerun_completes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY_FAULTS", '{"trial_0002": "full"}')
     with pytest.raises(StorageError, match="disk is full"):
-        toy.tune(tmp_path, n_trials=3, n_parallel=1, refit=False)
+        toy.tune(tmp_path, n_trials=3, n_parallel=1, prune_after_trials=None, refit=False)
     monkeypatch.delenv("TOY_FAULTS")
-    assert toy.tune(tmp_path, n_trials=3, n_parallel=1, refit=False)[1]["states"] == {"COMPLETE": 3}
+    assert toy.tune(tmp_path, n_trials=3, n_parallel=1, prune_after_trials=None, refit=False)[1]["states"] == {
+        "COMPLETE": 3
+    }
 
 
 def test_failed_refit_is_an_error_that_names_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from modelyard.parameters import Parameters
+from modelyard.stages.examples import SplitParameters, rows_of, with_split
 
+from .data import CONTRACT, SimulationParameters, simulate
 from .model import INPUTS, FailureModel
 
 if TYPE_CHECKING:
@@ -100,6 +102,12 @@ def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
     seen = train.group_by(quarter).agg(pl.col("is_failing").mean().alias("failure_probability"))
     rates = test.select(quarter).join(seen, on="quarter", how="left", maintain_order="left")
     return rates.select(pl.col("failure_probability").fill_null(train["is_failing"].mean()))
+
+
+def ceiling(params: SimulationParameters) -> dict[str, float]:
+    """What the best possible model scores on simulated test rows: one that knew each part's true risk."""
+    records = simulate(params).rename({"true_risk": "failure_probability"})
+    return score(rows_of(with_split(records, CONTRACT, SplitParameters()), "test"), ScoreParameters())
 
 
 def figures(rows: pl.DataFrame, model: FailureModel) -> dict[str, Figure]:

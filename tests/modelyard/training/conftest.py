@@ -1,0 +1,17 @@
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+TOY = Path(__file__).with_name("toy.py")
+
+
+@pytest.fixture(scope="session")
+def toy_path() -> Path:
+    return TOY
+
+
+@pytest.fixture(scope="session")
+def toy() -> SimpleNamespace:
+    return SimpleNamespace(**runpy.run_path(str(TOY)))
