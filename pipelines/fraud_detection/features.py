@@ -132,10 +132,16 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
         and time, sorted by both.
     """
     import polars as pl
+    import polars.selectors as cs
 
-    records = records.sort("event_time", "transaction_id").with_columns(
-        pl.int_range(pl.len()).alias("row"),
-        pl.int_range(pl.len()).over("customer_id", "terminal_id").alias("terminal_uses"),
+    needed = ("transaction_id", "event_time", "customer_id", "terminal_id", "amount_eur", "is_fraud")
+    records = (
+        records.select(*needed, cs.starts_with("upstream_"))
+        .sort("event_time", "transaction_id")
+        .with_columns(
+            pl.int_range(pl.len()).alias("row"),
+            pl.int_range(pl.len()).over("customer_id", "terminal_id").alias("terminal_uses"),
+        )
     )
     at_terminals = _Timeline.of(records, "terminal_id")
     terminal = _terminal_risk(at_terminals, params)

@@ -11,7 +11,6 @@ import pytest
 from modelyard import tracking, tracking_writer
 from modelyard.mlflow_store import client
 
-
 pytestmark = pytest.mark.usefixtures("mlflow_database")
 
 

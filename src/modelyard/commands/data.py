@@ -50,8 +50,8 @@ def fetch(names: tuple[str, ...], all_: bool, quiet: bool) -> None:
             click.echo(f"  licence:  {'. '.join(filter(None, (dataset.licence, dataset.licence_note)))}")
             click.echo(f"  citation: {dataset.citation}")
             folder = fetch_dataset(dataset.name, quiet=quiet)
-            files = sum(1 for _ in dataset.all_files())
-            click.echo(f"  here:     {folder} ({files} files, {dataset.total_bytes / 1e6:.1f} MB, sha256 verified)")
+            size = f"{dataset.total_bytes / 1e6:.1f} MB"
+            click.echo(f"  here:     {folder} ({_count(dataset)}, {size}, sha256 verified)")
 
 
 @data.command()
@@ -75,8 +75,7 @@ def verify(names: tuple[str, ...], all_: bool) -> None:
             if problems:
                 wrong.append(dataset.name)
             else:
-                files = sum(1 for _ in dataset.all_files())
-                click.echo(f"{dataset.name}: {click.style('verified', fg='green')}: {files} files")
+                click.echo(f"{dataset.name}: {click.style('verified', fg='green')}: {_count(dataset)}")
         if wrong:
             raise FetchError(
                 f"Not the published data set: {', '.join(wrong)}.",
@@ -102,3 +101,8 @@ def _here(dataset: "PublicDataset") -> str:
     if cache.is_verified():
         return "yes"
     return "in part" if cache.folder.is_dir() and any(cache.folder.iterdir()) else "no"
+
+
+def _count(dataset: "PublicDataset") -> str:
+    files = sum(1 for _ in dataset.all_files())
+    return f"{files} file" if files == 1 else f"{files} files"

@@ -88,7 +88,10 @@ class Cache:
         size = path.stat().st_size
         if size != file.bytes:
             return f"{size} bytes, not {file.bytes}"
-        found = sha256_of_file(path)
+        try:
+            found = sha256_of_file(path)
+        except OSError as error:
+            return f"cannot be read ({error.strerror})"
         return "" if found == file.sha256 else f"changed: sha256 is {found[:12]}…, not {file.sha256[:12]}…"
 
     def _present(self) -> Iterator[str]:

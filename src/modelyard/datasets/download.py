@@ -161,7 +161,7 @@ def _continue(url: str, published: PublishedBytes, part: Path, transfer: Transfe
         with writing(part), part.open("ab" if have else "wb") as target:
             transfer.advance(have)
             try:
-                for chunk in response.iter_raw(_CHUNK_BYTES):
+                for chunk in response.iter_raw():
                     transfer.took(chunk)
                     target.write(chunk)
                     if target.tell() > published.bytes:

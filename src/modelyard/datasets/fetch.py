@@ -116,7 +116,7 @@ def _lock(cache: Cache) -> Iterator[None]:
 def _storage_errors(folder: Path) -> Iterator[None]:
     """Turns the operating system's other refusals (a file in a folder's place, a broken disk) into one message."""
     try:
-        with writing(folder / "."):
+        with writing(folder):
             yield
     except OSError as error:
         raise StorageError(

@@ -45,7 +45,7 @@ def read_dataframe(path: Path) -> "pl.DataFrame":
             frame = _TableUnpickler(file).load()
         columns = dict(_columns(frame))
         return pl.DataFrame([pl.Series(name, columns[name]) for name in _labels(frame)])
-    except _Refused as error:
+    except _RefusedError as error:
         raise StorageError(
             f"The pickle asks for {error}, which no table needs; it was refused and nothing was run.",
             where=str(path),
@@ -59,7 +59,7 @@ def read_dataframe(path: Path) -> "pl.DataFrame":
         ) from error
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A name outside the closed list."""
 
 
@@ -119,7 +119,7 @@ class _TableUnpickler(pickle.Unpickler):
         try:
             return self._known[module_name, global_name]
         except KeyError:
-            raise _Refused(f"{module_name}.{global_name}") from None
+            raise _RefusedError(f"{module_name}.{global_name}") from None
 
 
 def _manager(frame: Any) -> dict[str, Any]:

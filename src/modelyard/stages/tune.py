@@ -7,28 +7,26 @@ when the last has ended. See docs/tuning.md.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from modelyard.errors import BusyError, ConfigurationError
 from modelyard.files import writing
-from modelyard.parameters import Parameters
+from modelyard.parameters import Parameters, parameters_of, typed
+from modelyard.stages.examples import learning_rows
+from modelyard.stages.train import RunParameters
 
 if TYPE_CHECKING:
     import polars as pl
-    from pydantic import BaseModel
 
     from modelyard.project import Project
-    from modelyard.tuning.search import Search
+    from modelyard.tuning.search import Search, SearchSettings
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +51,6 @@ class TuneParameters(Parameters):
         " the search must not depend on where it runs.",
     )
     n_threads: int = Field(1, ge=1, description="CPU threads of each trial; sums may differ in the last bit with it.")
-    seed: int = Field(0, ge=0, description="Seed of the search and of every fit in it; use the training's own.")
     n_random_trials: int = Field(
         10, ge=1, description="Trials that must have ended before suggestions are learnt from them; random until then."
     )
@@ -73,82 +70,55 @@ class TuneParameters(Parameters):
     refit: bool = Field(True, description="Fit the winner once more on training and validation rows together.")
 
 
-def make_tune(
-    project: Project, load: str = "modelyard.registry:load_project"
-) -> Callable[..., tuple[Any, dict[str, Any]]]:
-    """The tuning node of ``project``.
+def make_tune(project: Project, load: str = "modelyard.registry:load_project") -> Callable[..., Any]:
+    """Node function that searches around the trained model and returns the best model and a summary.
+
+    ``(examples, trained_model, train_summary, fit_params, tune_params, run_params, score_params, work_folder) ->
+    (model, summary)``. The summary is equal to the last bit for equal inputs. Of ``examples``, only the splits
+    ``train`` and ``valid`` are seen. Raises BusyError (another process tunes on the same inputs), ConfigurationError
+    (nothing to tune on, no database), StorageError (disk full).
 
     Args:
         project: The project.
         load: ``module:function`` by which a worker process gets the project from its name.
-
-    Returns:
-        ``tune(examples, trained_model, train_summary, fit_params, tune_params, score_params, work_folder)``, which
-        returns the tuned model and a summary that is equal to the last bit for equal inputs. ``examples`` hold rows of
-        the splits ``train`` and ``valid``; ``train_summary`` holds ``valid`` (metric to value) and ``reports``
-        (``[[step, value], ...]``) of the trained model; ``work_folder`` keeps studies and checkpoints between runs.
-        Raises BusyError (another process tunes on the same inputs), ConfigurationError (nothing to tune on, no
-        database), StorageError (disk full).
     """
 
     def tune(
-        examples: pl.DataFrame,
+        examples: Any,
         trained_model: Any,
-        train_summary: Mapping[str, Any],
-        fit_params: BaseModel,
-        tune_params: TuneParameters,
-        score_params: BaseModel,
-        work_folder: Path,
-    ) -> tuple[Any, dict[str, Any]]:
+        train_summary: Any,
+        fit_params: Any,
+        tune_params: Any,
+        run_params: Any,
+        score_params: Any,
+        work_folder: Any,
+    ) -> Any:
+        from modelyard.tuning.search import SearchSettings
         from modelyard.tuning.study import study_name
 
-        _check_inputs(project, examples, train_summary)
-        with writing(work_folder):
-            work_folder.mkdir(parents=True, exist_ok=True)
-            name = study_name(
-                project,
-                examples=examples,
-                trained_model=trained_model,
-                valid=train_summary["valid"],
-                fit_params=fit_params,
-                score_params=score_params,
-                tune_params=tune_params,
-                folder=work_folder,
+        learning = learning_rows(examples)
+        _check_inputs(project, learning, train_summary)
+        folder = work_folder / "tune"
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            settings = SearchSettings(
+                fit_params=fit_params, tune_params=tune_params, score_params=score_params, seed=run_params.seed
             )
+            name = study_name(project, learning, trained_model, train_summary["valid"], settings, folder)
             with (
-                _only_process(work_folder / name),
-                _search(
-                    project=project,
-                    load=load,
-                    examples=examples,
-                    folder=work_folder / name,
-                    fit_params=fit_params,
-                    tune_params=tune_params,
-                    score_params=score_params,
-                ) as search,
+                _only_process(folder / name),
+                _search(project, load, learning, folder / name, settings) as search,
             ):
                 search.run(train_summary)
                 return search.final_model(trained_model), search.summary()
 
-    # Kedro validates parameters by the annotations; here they are the project's own classes.
-    tune.__annotations__ |= {
-        "examples": Any,
-        "train_summary": Mapping[str, Any],
-        "fit_params": parameter_type(project.fit, 1),
-        "tune_params": TuneParameters,
-        "score_params": parameter_type(project.metrics.score, 1),
-        "work_folder": Path,
-        "trained_model": Any,
-        "return": tuple[Any, dict[str, Any]],
-    }
-    return tune
-
-
-def parameter_type(function: Callable[..., Any], position: int) -> Any:
-    """The class that annotates one argument, though others may be annotated with names known to type checkers only."""
-    name = list(inspect.signature(function).parameters)[position]
-    alone = SimpleNamespace(__annotations__={name: function.__annotations__[name]})
-    return typing.get_type_hints(alone, globalns=function.__globals__)[name]
+    return typed(
+        tune,
+        fit_params=parameters_of(project.fit),
+        tune_params=TuneParameters,
+        run_params=RunParameters,
+        score_params=parameters_of(project.metrics.score),
+    )
 
 
 def available_cores() -> int:
@@ -156,8 +126,8 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check_inputs(project: Project, examples: pl.DataFrame, train_summary: Mapping[str, Any]) -> None:
-    if not (examples["split"] == "valid").any():
+def _check_inputs(project: Project, learning: pl.DataFrame, train_summary: Mapping[str, Any]) -> None:
+    if not (learning["split"] == "valid").any():
         raise ConfigurationError(
             "There are no validation rows to tune on.",
             where=f"examples of {project.name}",
@@ -189,14 +159,7 @@ def _only_process(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _search(
-    *,
-    project: Project,
-    load: str,
-    examples: pl.DataFrame,
-    folder: Path,
-    fit_params: BaseModel,
-    tune_params: TuneParameters,
-    score_params: BaseModel,
+    project: Project, load: str, learning: pl.DataFrame, folder: Path, settings: SearchSettings
 ) -> Iterator[Search]:
     from modelyard.tuning.pool import WorkerPool
     from modelyard.tuning.search import Search
@@ -210,19 +173,12 @@ def _search(
         greater_is_better=project.metrics.greater_is_better,
     )
     examples_file = folder / "examples.arrow"
-    write_examples(examples, examples_file)
-    n_workers = max(1, min(tune_params.n_parallel, available_cores() // tune_params.n_threads))
+    write_examples(learning, examples_file)
+    n_parallel, n_threads = settings.tune_params.n_parallel, settings.tune_params.n_threads
+    n_workers = max(1, min(n_parallel, available_cores() // n_threads))
     try:
-        with WorkerPool(loader=load, name=project.name, n_workers=n_workers, n_threads=tune_params.n_threads) as pool:
-            yield Search(
-                project=project,
-                stored=stored,
-                pool=pool,
-                folder=folder,
-                fit_params=fit_params,
-                tune_params=tune_params,
-                score_params=score_params,
-            )
+        with WorkerPool(loader=load, name=project.name, n_workers=n_workers, n_threads=n_threads) as pool:
+            yield Search(project, stored, pool, folder, settings)
     except KeyboardInterrupt:
         logger.warning("tuning was interrupted; the same command continues it")
         raise

@@ -1,42 +1,35 @@
-"""Validate: the contract and the project's expectations, row by row; what breaks them goes into quarantine.
+"""Validate: the contract and the project's expectations; what breaks them goes into quarantine.
 
 Rules about single rows send a row to quarantine with its reasons. Rules about the whole table are judged on the rows
-that are left, and stop the run, as does a rejected share above the limit. Nothing is lost either way: validation
-hands over all its tables and its report, and :func:`accept_records`, the next node, raises.
+that stay, and stop the run, as does a rejected share above the limit. Nothing is lost either way: validation hands
+over all its tables and its report, and :func:`accept_records`, the next node, raises.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
 from modelyard.datasets.own_cells import PARSE_ERRORS
-from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.digest import table_digest
+from modelyard.errors import DataContractError
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.paths import data_directory
 from modelyard.project import Project
-from modelyard.quarantine import (
-    BOOKKEEPING,
-    IS_RELEASABLE,
-    REASONS,
-    ROW_DIGEST,
-    ROW_NUMBER,
-    RULES,
-    apply_releases,
-    row_digests,
-)
-from modelyard.records import Column, Contract
-from modelyard.stages.broken_rules import broken_rules
+from modelyard.quarantine import IS_RELEASABLE, REASONS, ROW_DIGEST, ROW_NUMBER, RULES, apply_releases, row_digests
+from modelyard.records import Contract, Dtype
+from modelyard.stages.broken_rules import broken_rules, contract_expectations
 from modelyard.stages.expectation_checks import Check, evaluate, pandas_view
+from modelyard.stages.validation_report import render_report
+from modelyard.stages.validation_summary import refuse, summarise
 
 if TYPE_CHECKING:
+    import pandas as pd
     import polars as pl
     from great_expectations.expectations.expectation import Expectation
 
 logger = logging.getLogger(__name__)
-
-_N_MESSAGE_ROWS = 3
 
 
 class ValidateParameters(Parameters):
@@ -55,7 +48,7 @@ class Validated(NamedTuple):
         records: Accepted rows: the contract's columns, and ``split`` where given.
         rejected: Rejected rows as they came, with ``row_number`` (from 1), ``rejected_because`` (in words, with the
             offending values), ``broken_rules``, ``is_releasable`` and ``row_digest``.
-        report: One HTML page.
+        report: One self-contained HTML page.
         summary: Row counts, checks and, under ``stop``, why the run may not go on (empty: it may).
     """
 
@@ -69,15 +62,225 @@ def make_validate(project: Project) -> Callable[..., Any]:
     """Node function ``(raw, released, ingest params, params) -> (checked, rejected, report, summary)``."""
 
     def validate_records(raw_records: Any, released_records: Any, ingest_params: Any, params: Any) -> Any:
-        validated = validate(
-            raw_records, released_records, project.contract, project.expectations(ingest_params), params
-        )
-        # The project and its source are for people: they make the message and the report say where.
-        about = {"project": project.name, "source": ingest_params.source}
+        source = f"source '{ingest_params.source}'"
         if getattr(ingest_params, "path", None) is not None:
-            about["path"] = str(ingest_params.path)
-        summary = validated.summary | about
-        _log(summary)
-        return validated.records, validated.rejected, validated.report, summary
+            source += f", {ingest_params.path}"
+        validated = validate(
+            raw_records,
+            released_records,
+            project.contract,
+            project.expectations(ingest_params),
+            params,
+            about={"project": project.name, "source": source},
+        )
+        _log(validated.summary)
+        return tuple(validated)
 
     return typed(validate_records, ingest_params=parameters_of(project.ingest), params=ValidateParameters)
+
+
+def accept_records(checked_records: Any, validation_summary: Any) -> Any:
+    """Node function ``(checked_records, validation_summary) -> records``: the end of the run, if it must end.
+
+    Raises:
+        DataContractError: Validation says stop: which rules failed, how often, with sample rows, and the way out.
+    """
+    if not validation_summary["stop"]:
+        return checked_records
+    project = validation_summary["project"]
+    found = [f"The records of {project} break its data contract; nothing was trained."]
+    found += [f"  - {reason}" for reason in validation_summary["stop"]]
+    found += [f"    {sample}" for sample in validation_summary["samples"]]
+    report = data_directory() / "08_reporting" / project / "validation_report.html"
+    rejected = data_directory() / "02_intermediate" / project / "rejected_records.parquet"
+    raise DataContractError(
+        "\n".join(found),
+        where=f"{validation_summary['source']}\n           report {report}\n           rejected rows {rejected}",
+        way_out=f"kedro quarantine show {project}; correct the data or map its columns (ingest.columns); release rows "
+        f"(kedro quarantine release {project}); or raise validate.max_rejected_share",
+    )
+
+
+def validate(
+    raw_records: "pl.DataFrame",
+    released: "pl.DataFrame | None",
+    contract: Contract,
+    expectations: "Sequence[Expectation]",
+    params: ValidateParameters,
+    about: Mapping[str, str],
+) -> Validated:
+    """Checks records against the contract and the project's expectations.
+
+    A row leaves for quarantine when it breaks a promise of the contract (an unreadable or missing cell, a key that
+    another row has) or a row-level expectation that it was not released from. Expectations about the whole table are
+    judged on the rows that stay. Expectations of a severity below critical are reported and nothing more.
+
+    Args:
+        raw_records: The contract's columns, perhaps ``split``, perhaps ``parse_errors``; others are dropped.
+        released: Rows that a person has released or corrected (:mod:`modelyard.quarantine`); None: none.
+        contract: See :class:`modelyard.records.Contract`.
+        expectations: The project's own.
+        params: See :class:`ValidateParameters`.
+        about: ``project`` and ``source``, for the report and for messages.
+    """
+    records, misfits = conform(raw_records, contract)
+    if misfits or records.is_empty():
+        return _nothing_accepted(raw_records, contract, misfits or ["the source gave no rows"], params, about)
+    applied = apply_releases(records, released, contract)
+    promises = contract_expectations(contract, "split" in records.columns)
+    rules = [*promises, *expectations]
+    view = pandas_view(applied.records)
+    checks = evaluate(view, rules)
+    broken, waived = broken_rules(applied.records, checks, contract, len(promises), applied.waived)
+    is_rejected = _marks(records.height, broken["row"])
+    accepted = applied.records.filter(~is_rejected).drop(PARSE_ERRORS)
+    rejected = _rejected_rows(records, broken, applied.corrected, contract.key)
+    if accepted.height + rejected.height != raw_records.height:
+        raise RuntimeError(f"{raw_records.height} rows in, {accepted.height} accepted, {rejected.height} rejected")
+    if rejected.height and accepted.height:
+        checks = _judge_tables_again(view[~is_rejected.to_numpy()], rules, checks)
+    summary = summarise(accepted, rejected, checks, broken, waived, contract, params.max_rejected_share) | {
+        "n_corrected": len(applied.corrected) - int(is_rejected.gather(applied.corrected).sum()),
+        "n_stale_releases": applied.n_stale,
+        "releases_digest": None if released is None or released.is_empty() else table_digest(released),
+        **about,
+    }
+    return _validated(accepted, rejected, summary, contract, params)
+
+
+def conform(raw_records: "pl.DataFrame", contract: Contract) -> tuple["pl.DataFrame", list[str]]:
+    """Gives records the contract's columns and exact types, where that loses nothing.
+
+    Returns:
+        The contract's columns, ``split`` where given and ``parse_errors`` (added where it is not there); and, in words,
+        the columns that are missing or of a type that does not fit.
+    """
+    import polars as pl
+
+    names = [*(column.name for column in contract.columns), "split", PARSE_ERRORS]
+    dropped = [name for name in raw_records.columns if name not in names]
+    if dropped:
+        logger.info("dropped columns that the contract does not have: %s", ", ".join(dropped))
+    misfits, read = [], {}
+    dtypes: dict[str, Dtype] = {column.name: column.dtype for column in contract.columns}
+    for name, dtype in [*dtypes.items(), ("split", "string"), (PARSE_ERRORS, "string")]:
+        if name in raw_records.columns:
+            values = _cast(raw_records[name], dtype)
+            if values is None:
+                misfits.append(f"column {name} is {raw_records[name].dtype}, the contract says {dtype}")
+            else:
+                read[name] = values
+        elif name in dtypes:
+            misfits.append(f"column {name} is missing")
+        elif name == PARSE_ERRORS:
+            read[name] = pl.Series(name, [None], dtype=pl.String).new_from_index(0, raw_records.height)
+    return pl.DataFrame(read), misfits
+
+
+def _cast(values: "pl.Series", dtype: Dtype) -> "pl.Series | None":
+    """The values in a contract's type; None where the change of type would change or lose something."""
+    import polars as pl
+
+    given, wanted = values.dtype, _polars_type(dtype)
+    is_fit = (
+        given in (wanted, pl.Null)
+        or (dtype == "string" and given in (pl.Categorical, pl.Enum))
+        or (dtype == "int64" and given.is_integer() and given != pl.UInt64)
+        or (dtype == "float64" and (given.is_float() or given.is_integer()))
+        or (isinstance(given, pl.Datetime) and dtype == "datetime" and given.time_zone is not None)
+    )
+    if not is_fit:
+        return None
+    return values.dt.convert_time_zone("UTC").cast(wanted) if isinstance(given, pl.Datetime) else values.cast(wanted)
+
+
+def _polars_type(dtype: Dtype) -> "pl.DataType":
+    import polars as pl
+
+    types = {"string": pl.String(), "int64": pl.Int64(), "float64": pl.Float64(), "bool": pl.Boolean()}
+    return types[dtype] if dtype in types else pl.Datetime("us", "UTC")
+
+
+def _marks(n_rows: int, rows: "pl.Series") -> "pl.Series":
+    """True at ``rows``, False elsewhere."""
+    import polars as pl
+
+    marks = pl.Series("is_rejected", [False]).new_from_index(0, n_rows)
+    return marks.scatter(rows.unique(), True) if rows.len() else marks
+
+
+def _judge_tables_again(view: "pd.DataFrame", rules: "Sequence[Expectation]", checks: Sequence[Check]) -> list[Check]:
+    """The checks, those about the whole table evaluated on the rows that stay."""
+    tables = [at for at, check in enumerate(checks) if not check.is_row_level]
+    again = dict(zip(tables, evaluate(view, [rules[at] for at in tables]), strict=True))
+    return [again.get(at, check) for at, check in enumerate(checks)]
+
+
+def _rejected_rows(
+    records: "pl.DataFrame", broken: "pl.DataFrame", corrected: Sequence[int], key: str
+) -> "pl.DataFrame":
+    """The rejected rows as they came, corrections aside, with their reasons."""
+    import polars as pl
+
+    reason = pl.col("reason")
+    if corrected:
+        is_corrected = pl.col("row").is_in(list(corrected))
+        reason = pl.when(is_corrected).then(pl.format("after correction: {}", reason)).otherwise(reason)
+    why = broken.group_by("row", maintain_order=True).agg(
+        reason.alias(REASONS), pl.col("rule").alias(RULES), (~pl.col("is_promise").any()).alias(IS_RELEASABLE)
+    )
+    rows = records[why["row"]]
+    # Copies of a row share its key: digests number the copies, so they need all rows of a key.
+    has_rejected_key = pl.col(key).is_in(rows[key].implode()) | pl.col(key).is_null()
+    numbered = records.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("row")).filter(has_rejected_key)
+    digests = numbered.select("row", row_digests(numbered.drop("row")))
+    why = why.join(digests, on="row", how="left", maintain_order="left")
+    return pl.concat([(why["row"] + 1).alias(ROW_NUMBER).to_frame(), rows, why.drop("row")], how="horizontal")
+
+
+def _nothing_accepted(
+    raw_records: "pl.DataFrame",
+    contract: Contract,
+    misfits: Sequence[str],
+    params: ValidateParameters,
+    about: Mapping[str, str],
+) -> Validated:
+    """Every row is rejected because the table as a whole does not fit the contract."""
+    import polars as pl
+
+    accepted = pl.DataFrame(schema={column.name: _polars_type(column.dtype) for column in contract.columns})
+    reasons = pl.lit(pl.Series([list(misfits)]))
+    rejected = raw_records.select(
+        pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW_NUMBER),
+        pl.all(),
+        *([] if PARSE_ERRORS in raw_records.columns else [pl.lit(None, dtype=pl.String).alias(PARSE_ERRORS)]),
+        reasons.alias(REASONS),
+        reasons.alias(RULES),
+        pl.lit(False).alias(IS_RELEASABLE),
+        pl.lit(None, dtype=pl.String).alias(ROW_DIGEST),
+    )
+    summary = refuse(rejected, misfits, contract, params.max_rejected_share) | dict(about)
+    return _validated(accepted, rejected, summary, contract, params)
+
+
+def _validated(
+    accepted: "pl.DataFrame",
+    rejected: "pl.DataFrame",
+    summary: dict[str, Any],
+    contract: Contract,
+    params: ValidateParameters,
+) -> Validated:
+    report = render_report(summary, accepted, rejected.head(params.n_report_rows), contract)
+    return Validated(accepted, rejected, report, summary)
+
+
+def _log(summary: Mapping[str, Any]) -> None:
+    logger.info(
+        "checked %s rows: %s accepted (%s by release, %s corrected), %s rejected",
+        *(f"{summary[name]:,}" for name in ("n_ingested", "n_accepted", "n_released", "n_corrected", "n_rejected")),
+    )
+    if summary["n_stale_releases"]:
+        logger.warning("%s releases match no row any more: their rows have changed", summary["n_stale_releases"])
+    for check in summary["checks"]:
+        if check["verdict"] == "warning":
+            logger.warning("%s: %s", check["rule"], check["observed"])

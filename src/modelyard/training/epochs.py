@@ -122,10 +122,8 @@ class _Watch:
             self.check()
 
     def check(self) -> None:
-        losses = torch.stack(self._losses).cpu().double().numpy() if self._losses else np.empty(0)
-        self._refuse("The training loss", losses)
-        if self._norms:
-            self._refuse("The gradient's norm", torch.stack(self._norms).cpu().double().numpy())
+        losses = _values(self._losses)
+        self._refuse_broken({"The training loss": losses, "The gradient's norm": _values(self._norms)})
         seen = self._blocks[self._done : self._done + len(losses)]
         self.loss_sum += float(losses @ np.array([len(rows) for rows in seen], dtype=np.float64))
         self._done += len(losses)
@@ -136,20 +134,27 @@ class _Watch:
     def __str__(self) -> str:
         return self._place(self._done + len(self._losses))
 
-    def _refuse(self, what: str, values: np.ndarray) -> None:
-        if np.isfinite(values).all():
+    def _refuse_broken(self, seen: dict[str, np.ndarray]) -> None:
+        broken = [
+            (int(batch), what) for what, values in seen.items() for batch in np.flatnonzero(~np.isfinite(values))[:1]
+        ]
+        if not broken:
             return
-        first = int(np.flatnonzero(~np.isfinite(values))[0])
-        rows = self._blocks[self._done + first]
-        bad_rows = not_finite(self._setting.batches.host, rows)
-        where = self._place(self._done + first)
-        raise not_finite_error(f"{what} became {values[first]:g}", where, self._setting.params, bad_rows)
+        # A broken gradient breaks the loss of the batch after it: the first of both is the cause.
+        batch, what = min(broken, key=lambda found: found[0])
+        found = f"{what} became {seen[what][batch]:g}"
+        bad_rows = not_finite(self._setting.batches.host, self._blocks[self._done + batch])
+        raise not_finite_error(found, self._place(self._done + batch), self._setting.params, bad_rows)
 
     def _place(self, batch: int) -> str:
         return f"epoch {self._number}, batch {batch + 1} of {len(self._blocks)}"
 
     def _total(self) -> int:
         return self._setting.params.last_epoch * len(self._blocks)
+
+
+def _values(scalars: list[Tensor]) -> np.ndarray:
+    return torch.stack(scalars).cpu().double().numpy() if scalars else np.empty(0)
 
 
 def _mean_over_processes(accelerator: Accelerator, value: float) -> float:

@@ -20,8 +20,8 @@ from modelyard.tuning.worker import FitTask, Outcome, PruningRule
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
-    from pydantic import BaseModel
 
+    from modelyard.parameters import Parameters
     from modelyard.project import Project
     from modelyard.stages.tune import TuneParameters
     from modelyard.tuning.pool import WorkerPool
@@ -31,6 +31,23 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """What is searched, and how.
+
+    Args:
+        fit_params: The configured fit parameters.
+        tune_params: How to search.
+        score_params: The project's score parameters.
+        seed: Seed of the search and of every fit in it.
+    """
+
+    fit_params: Parameters
+    tune_params: TuneParameters
+    score_params: Parameters
+    seed: int
+
+
+@dataclass(frozen=True)
 class Search:
     """One study being worked on.
 
@@ -39,18 +56,14 @@ class Search:
         stored: The study.
         pool: Worker processes.
         folder: The study's folder; holds ``examples.arrow``, and a folder for each trial in work.
-        fit_params: The configured parameters.
-        tune_params: How to search.
-        score_params: The project's score parameters.
+        settings: What is searched.
     """
 
     project: Project
     stored: StoredStudy
     pool: WorkerPool
     folder: Path
-    fit_params: BaseModel
-    tune_params: TuneParameters
-    score_params: BaseModel
+    settings: SearchSettings
 
     def run(self, train_summary: Mapping[str, Any]) -> None:
         """Brings the study to ``n_trials`` ended trials.
@@ -62,18 +75,20 @@ class Search:
             self._add_trained_trial(train_summary)
         metrics, started = self.project.metrics, time.monotonic()
         with TuningProgress(
-            self.tune_params.n_trials, primary=metrics.primary, greater_is_better=metrics.greater_is_better
+            self.settings.tune_params.n_trials, primary=metrics.primary, greater_is_better=metrics.greater_is_better
         ) as progress:
             for trial in self._ended():
                 progress.add(trial.number, trial.state.name, trial.value)
                 self._track(trial)
-            for index, numbers in enumerate(generations(self.tune_params.n_trials, self.tune_params.n_parallel), 1):
-                limit = self.tune_params.timeout_s
+            for index, numbers in enumerate(
+                generations(self.settings.tune_params.n_trials, self.settings.tune_params.n_parallel), 1
+            ):
+                limit = self.settings.tune_params.timeout_s
                 if limit is not None and time.monotonic() - started > limit:
                     logger.warning("tuning stops after %g s, before trial %d", limit, numbers.start)
                     break
                 self._run_generation(index, numbers, progress)
-        if self.tune_params.n_trials > 1 and all(trial.state.name == "FAIL" for trial in self._ended()[1:]):
+        if self.settings.tune_params.n_trials > 1 and all(trial.state.name == "FAIL" for trial in self._ended()[1:]):
             logger.warning("every trial failed; the trained model stays. Reasons: %s/trial_*/error.txt", self.folder)
 
     def final_model(self, trained_model: Any) -> Any:
@@ -84,7 +99,7 @@ class Search:
         """
         winner = self.winner()
         model = trained_model if winner.number == 0 else self._load(self._trial_task(winner))
-        if not self.tune_params.refit:
+        if not self.settings.tune_params.refit:
             return model
         if getattr(model, "params", None) is None:
             logger.warning("the winner does not say how to fit it without validation rows; it is not refitted")
@@ -97,8 +112,8 @@ class Search:
                 folder=self.folder / f"refit_{winner.number:04d}",
                 examples=self.folder / "examples.arrow",
                 primary=self.project.metrics.primary,
-                seed=self.tune_params.seed,
-                n_threads=self.tune_params.n_threads,
+                seed=self.settings.seed,
+                n_threads=self.settings.tune_params.n_threads,
             )
         )
 
@@ -126,23 +141,21 @@ class Search:
                 }
                 for trial in trials
             ],
-            "best": {
-                "number": winner.number,
-                "value": _finite(winner.value),
-                "params": dict(sorted(winner.params.items())),
-            },
+            "best_trial": winner.number,
+            "best_value": _finite(winner.value),
+            "best_params": dict(sorted(winner.params.items())),
             "valid": {
                 "trained": _finite_metrics(trials[0].user_attrs.get("metrics", {})),
                 "tuned": _finite_metrics(winner.user_attrs.get("metrics", {})),
             },
-            "refit": self.tune_params.refit,
+            "refit": self.settings.tune_params.refit,
         }
 
     def _add_trained_trial(self, train_summary: Mapping[str, Any]) -> None:
         import optuna
 
         value = float(train_summary["valid"][self.project.metrics.primary])
-        params, distributions = configured_suggestions(self.project, self.fit_params)
+        params, distributions = configured_suggestions(self.project, self.settings.fit_params)
         reports = {int(step): float(report) for step, report in train_summary.get("reports", [])}
         self.stored.study.add_trial(
             optuna.trial.create_trial(
@@ -183,11 +196,11 @@ class Search:
             return
         sampled = sample_generation(
             self.project,
-            self.fit_params,
+            self.settings.fit_params,
             [trial for trial in earlier if trial.params],  # trial 0 has none where the search space cannot express it
             size=len(numbers),
-            seed=self.tune_params.seed + index,
-            n_random_trials=self.tune_params.n_random_trials,
+            seed=self.settings.seed + index,
+            n_random_trials=self.settings.tune_params.n_random_trials,
         )
         for trial in sampled[known:]:
             self.stored.study.add_trial(
@@ -197,13 +210,13 @@ class Search:
             )
 
     def _pruning_rule(self, earlier: Sequence[FrozenTrial]) -> PruningRule | None:
-        if self.tune_params.prune_after_trials is None:
+        if self.settings.tune_params.prune_after_trials is None:
             return None
         completed = [trial for trial in earlier if trial.state.name == "COMPLETE"]
         return PruningRule(
             completed=tuple((cast(float, trial.value), trial.intermediate_values) for trial in completed),
-            after_trials=self.tune_params.prune_after_trials,
-            warmup_steps=self.tune_params.prune_warmup_steps,
+            after_trials=self.settings.tune_params.prune_after_trials,
+            warmup_steps=self.settings.tune_params.prune_warmup_steps,
             greater_is_better=self.project.metrics.greater_is_better,
         )
 
@@ -211,13 +224,13 @@ class Search:
         return FitTask(
             label=f"trial {trial.number}",
             # A frozen trial repeats the suggestions it was made with.
-            params=self.project.search_space(cast("optuna.Trial", trial), self.fit_params),
-            score_params=self.score_params,
+            params=self.project.search_space(cast("optuna.Trial", trial), self.settings.fit_params),
+            score_params=self.settings.score_params,
             folder=self._trial_folder(trial.number),
             examples=self.folder / "examples.arrow",
             primary=self.project.metrics.primary,
-            seed=self.tune_params.seed,
-            n_threads=self.tune_params.n_threads,
+            seed=self.settings.seed,
+            n_threads=self.settings.tune_params.n_threads,
             pruning=pruning,
         )
 
@@ -238,7 +251,7 @@ class Search:
         return self.project.model_format.load(task.model_folder)
 
     def _ended(self) -> list[FrozenTrial]:
-        trials = self.stored.trials(before=self.tune_params.n_trials)
+        trials = self.stored.trials(before=self.settings.tune_params.n_trials)
         return [trial for trial in trials if trial.state.is_finished()]
 
     def _track(self, trial: FrozenTrial) -> None:

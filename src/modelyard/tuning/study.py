@@ -6,6 +6,7 @@ the bit however its workers are timed, and lets a damaged or killed one be conti
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import shutil
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from modelyard.digest import table_digest
 from modelyard.errors import ConfigurationError
-from modelyard.files import sha256_of_directory
+from modelyard.files import sha256_of_directory, sha256_of_file
 from modelyard.tuning.worker import Outcome, quiet_optuna
 
 if TYPE_CHECKING:
@@ -30,62 +31,51 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from modelyard.project import Project
-    from modelyard.stages.tune import TuneParameters
+    from modelyard.tuning.search import SearchSettings
 
 logger = logging.getLogger(__name__)
 
 _REASON_LENGTH = 1000  # characters; a database column is finite
-_INFLUENTIAL = ("n_parallel", "n_random_trials", "n_threads", "prune_after_trials", "prune_warmup_steps", "seed")
+_NOT_IN_NAME = {"n_trials", "refit", "timeout_s"}  # a finished study can be extended, refitted or not
 
 
 def study_name(
     project: Project,
-    *,
-    examples: pl.DataFrame,
+    learning: pl.DataFrame,
     trained_model: Any,
     valid: Mapping[str, float],
-    fit_params: BaseModel,
-    score_params: BaseModel,
-    tune_params: TuneParameters,
+    settings: SearchSettings,
     folder: Path,
 ) -> str:
     """``<project>-<digest>`` over all that a trial's result depends on, so that different inputs never mix.
 
-    The trained model's own bytes and scores stand for the code: a changed ``fit``, feature or library that changes the
-    trained model starts a new study. ``n_trials`` is left out, so a finished study can be extended.
+    The project's modules are part of it. The trained model's own bytes and scores stand for what lies below them: a
+    changed training loop or library that changes the trained model starts a new study, any other does not.
 
     Args:
         project: The project.
-        examples: Rows of ``train`` and ``valid``.
+        learning: Rows of ``train`` and ``valid``.
         trained_model: The model of the train stage.
         valid: Its metrics on validation rows.
-        fit_params: The configured parameters.
-        score_params: The project's score parameters.
-        tune_params: How to search.
+        settings: What is searched.
         folder: An existing folder to write the trained model into for a moment.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".digest-") as temporary:
         project.model_format.save(trained_model, Path(temporary))
         model_digest = sha256_of_directory(Path(temporary))
+    modules = sorted(Path(inspect.getfile(project.fit)).parent.glob("*.py"))
     content = {
-        "examples": table_digest(examples),
+        "examples": table_digest(learning),
         "model": model_digest,
         "valid": dict(valid),
-        "fit": fit_params.model_dump(mode="json"),
-        "score": score_params.model_dump(mode="json"),
-        "tune": {name: getattr(tune_params, name) for name in _INFLUENTIAL},
-        "space": _space_digest(project, fit_params),
-        "metric": [project.metrics.primary, project.metrics.greater_is_better],
+        "code": [[module.name, sha256_of_file(module)] for module in modules],
+        "fit": settings.fit_params.model_dump(mode="json"),
+        "score": settings.score_params.model_dump(mode="json"),
+        "tune": settings.tune_params.model_dump(mode="json", exclude=_NOT_IN_NAME),
+        "seed": settings.seed,
         "optuna": version("optuna"),
     }
     return f"{project.name}-{sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]}"
-
-
-def _space_digest(project: Project, fit_params: BaseModel) -> list[str]:
-    from optuna.distributions import distribution_to_json
-
-    sample = sample_generation(project, fit_params, [], size=1, seed=0, n_random_trials=1)[0]
-    return [f"{name}={distribution_to_json(sample.distributions[name])}" for name in sorted(sample.distributions)]
 
 
 @dataclass(frozen=True)

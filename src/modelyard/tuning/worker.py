@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from modelyard.errors import ConfigurationError, ModelyardError, StorageError
 from modelyard.files import atomic_directory, atomic_file, write_text, writing
 from modelyard.project import FitRun
+from modelyard.stages.examples import rows_of
+from modelyard.stages.train import score
 from modelyard.stages.tune import Pruned
 
 if TYPE_CHECKING:
@@ -175,9 +177,8 @@ def _fit(project: Project, task: FitTask, reports: Reports) -> tuple[float | Non
         value, metrics = None, dict[str, float]()
     else:
         model = project.fit(examples, task.params, run)
-        valid = examples.filter(pl.col("split") == "valid")
-        metrics = project.metrics.score(valid.hstack(project.predict(model, valid)), task.score_params)
-        metrics = {name: float(metric) for name, metric in metrics.items()}
+        scored = score(project, model, rows_of(examples, "valid"), task.score_params)
+        metrics = {name: float(metric) for name, metric in scored.items()}
         value = metrics[task.primary]
         if math.isnan(value):
             raise ValueError(f"{task.primary} on the validation rows is not a number")

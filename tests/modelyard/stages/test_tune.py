@@ -23,6 +23,7 @@ from kedro.validation.type_extractor import TypeExtractor
 from modelyard import tracking
 from modelyard.errors import BusyError, ConfigurationError, ModelyardError, StorageError
 from modelyard.stages import tune as stage
+from modelyard.stages.train import RunParameters
 from modelyard.stages.tune import STORAGE_VARIABLE, Pruned, TuneParameters, make_tune
 from modelyard.tuning.search import Search
 from modelyard.tuning.study import configured_suggestions, generations, mend_journal, sample_generation
@@ -76,7 +77,7 @@ def computed(steps: list[tuple[str, int, int]], name: str) -> Counter[int]:
 
 
 def stored_trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
-    (journal,) = folder.glob("tuning/*/study.journal")
+    (journal,) = folder.glob("work/tune/*/study.journal")
     backend = optuna.storages.journal.JournalFileBackend(str(journal))
     storage = optuna.storages.JournalStorage(backend)
     return optuna.load_study(study_name=journal.parent.name, storage=storage).trials
@@ -88,11 +89,11 @@ def stored_trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
 def test_winner_is_refitted_and_never_worse_than_the_trained_model(reference: Reference) -> None:
     summary, model = reference.summary, reference.model
     assert [trial["number"] for trial in summary["trials"]] == list(range(8))
-    assert summary["best"]["value"] == min(t["value"] for t in summary["trials"] if t["state"] == "COMPLETE")
+    assert summary["best_value"] == min(t["value"] for t in summary["trials"] if t["state"] == "COMPLETE")
     assert summary["valid"]["tuned"]["rmse"] <= summary["valid"]["trained"]["rmse"]
-    assert summary["best"]["number"] > 0
+    assert summary["best_trial"] > 0
     assert model.n_rows == 60  # the 40 rows of train and the 20 of valid
-    assert model.params.learning_rate == summary["best"]["params"]["learning_rate"]
+    assert model.params.learning_rate == summary["best_params"]["learning_rate"]
     assert all(trial.state.is_finished() for trial in stored_trials(reference.folder))
 
 
@@ -121,8 +122,8 @@ def test_every_trial_is_tracked_in_order(reference: Reference) -> None:
 
 
 def test_only_the_best_model_stays_on_disk(reference: Reference) -> None:
-    (study,) = (reference.folder / "tuning").iterdir()
-    best = reference.summary["best"]["number"]
+    (study,) = (reference.folder / "work" / "tune").iterdir()
+    best = reference.summary["best_trial"]
     assert {path.name for path in study.iterdir() if path.is_dir()} == {f"trial_{best:04d}", f"refit_{best:04d}"}
     assert not list(study.rglob("checkpoints"))
     assert not (study / "examples.arrow").exists()
@@ -141,7 +142,7 @@ def test_results_depend_neither_on_timing_nor_on_cores(
 def test_finished_study_is_returned_without_a_fit(
     reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[dict[str, Any]]
 ) -> None:
-    shutil.copytree(reference.folder / "tuning", tmp_path / "tuning")
+    shutil.copytree(reference.folder / "work" / "tune", tmp_path / "work" / "tune")
     monkeypatch.setattr("modelyard.tuning.pool._Worker", lambda *_: pytest.fail("a worker was started"))
     assert reference.equals(*toy.tune(tmp_path))
     assert [trial["number"] for trial in logged] == list(range(8))  # tracking knows them already, by study and number
@@ -165,7 +166,7 @@ def test_changed_inputs_begin_a_new_study(reference: Reference) -> None:
 def test_single_trial_is_the_trained_model_itself(tmp_path: Path, logged: list[dict[str, Any]]) -> None:
     model, summary = toy.tune(tmp_path, n_trials=1, refit=False)
     assert model.n_rows == 40
-    assert summary["best"]["number"] == 0
+    assert summary["best_trial"] == 0
     assert len(summary["trials"]) == len(logged) == 1
 
 
@@ -251,7 +252,7 @@ def test_bad_trials_fail_with_a_reason_and_the_study_goes_on(
     assert reasons[2].startswith("the worker died twice: killed with SIGKILL")
     assert "not a number" in reasons[3]
     assert all(f"trial {number} failed: {reasons[number]}" in caplog.text for number in (1, 2, 3))
-    (error,) = tmp_path.glob("tuning/*/trial_0001/error.txt")
+    (error,) = tmp_path.glob("work/tune/*/trial_0001/error.txt")
     assert "toy_tuning.py" in error.read_text()
 
 
@@ -260,7 +261,7 @@ def test_trained_model_stays_when_every_trial_fails(
 ) -> None:
     monkeypatch.setenv("TOY_FAULTS", '{"trial_0001": "raise", "trial_0002": "raise"}')
     model, summary = toy.tune(tmp_path, n_trials=3, n_parallel=1)
-    assert summary["best"]["number"] == 0
+    assert summary["best_trial"] == 0
     assert model.params == toy.ToyParameters()
     assert model.n_rows == 60
     assert "every trial failed; the trained model stays" in caplog.text
@@ -286,8 +287,8 @@ def test_failed_refit_is_an_error_that_names_its_traceback(tmp_path: Path, monke
 def test_damaged_journal_is_cut_back_and_the_study_completed(
     reference: Reference, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shutil.copytree(reference.folder / "tuning", tmp_path / "tuning")
-    (journal,) = tmp_path.glob("tuning/*/study.journal")
+    shutil.copytree(reference.folder / "work" / "tune", tmp_path / "work" / "tune")
+    (journal,) = tmp_path.glob("work/tune/*/study.journal")
     lines = journal.read_bytes().splitlines(keepends=True)
     begun = [number for number, line in enumerate(lines) if b'"op_code":4' in line]
     # Trial 6 is the second of its generation: half of the generation stays, the line of the other half is torn.
@@ -315,8 +316,8 @@ def test_sound_journal_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_lock_left_by_a_killed_process_does_not_hold_up_the_next(reference: Reference, tmp_path: Path) -> None:
-    shutil.copytree(reference.folder / "tuning", tmp_path / "tuning")
-    (journal,) = tmp_path.glob("tuning/*/study.journal")
+    shutil.copytree(reference.folder / "work" / "tune", tmp_path / "work" / "tune")
+    (journal,) = tmp_path.glob("work/tune/*/study.journal")
     Path(f"{journal}.lock").touch()
     started = time.monotonic()
     assert reference.equals(*toy.tune(tmp_path))
@@ -324,8 +325,8 @@ def test_lock_left_by_a_killed_process_does_not_hold_up_the_next(reference: Refe
 
 
 def test_second_process_on_the_same_study_is_told_so(reference: Reference, tmp_path: Path) -> None:
-    shutil.copytree(reference.folder / "tuning", tmp_path / "tuning")
-    (study,) = (tmp_path / "tuning").iterdir()
+    shutil.copytree(reference.folder / "work" / "tune", tmp_path / "work" / "tune")
+    (study,) = (tmp_path / "work" / "tune").iterdir()
     with FileLock(study / ".lock"), pytest.raises(BusyError, match="Another process is tuning"):
         toy.tune(tmp_path)
 
@@ -336,12 +337,13 @@ def test_project_that_no_worker_can_load_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_missing_validation_rows_and_metrics_are_said() -> None:
-    node, parameters = make_tune(toy.load("toy"), toy.LOADER), (toy.ToyParameters(), TuneParameters())
+    node = make_tune(toy.load("toy"), toy.LOADER)
+    parameters = toy.ToyParameters(), TuneParameters(), RunParameters(), toy.ScoreParameters(), Path("unused")
     only_train = toy.examples().filter(pl.col("split") == "train")
     with pytest.raises(ConfigurationError, match="no validation rows"):
-        node(only_train, None, {"valid": {"rmse": 1.0}}, *parameters, toy.ScoreParameters(), Path("unused"))
+        node(only_train, None, {"valid": {"rmse": 1.0}}, *parameters)
     with pytest.raises(ConfigurationError, match="no validation value of 'rmse'"):
-        node(toy.examples(), None, {"valid": {"mae": 1.0}}, *parameters, toy.ScoreParameters(), Path("unused"))
+        node(toy.examples(), None, {"valid": {"mae": 1.0}}, *parameters)
 
 
 def test_timeout_begins_no_generation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -358,14 +360,14 @@ def test_database_gives_the_same_study_and_lost_models_are_fitted_again(
 ) -> None:
     monkeypatch.setenv(STORAGE_VARIABLE, f"sqlite:///{tmp_path}/studies.db")
     assert reference.equals(*toy.tune(tmp_path))
-    assert not list(tmp_path.glob("tuning/*/study.journal"))
-    shutil.rmtree(tmp_path / "tuning")  # another machine, or a cleaned disk
+    assert not list(tmp_path.glob("work/tune/*/study.journal"))
+    shutil.rmtree(tmp_path / "work" / "tune")  # another machine, or a cleaned disk
     monkeypatch.setenv("TOY_TRACE", str(tmp_path / "trace"))
     assert reference.equals(*toy.tune(tmp_path))
     fitted = {name for name, _, _ in steps_in(tmp_path / "trace") if name.startswith(("trial", "refit"))}
     assert fitted == {
-        f"trial_{reference.summary['best']['number']:04d}",
-        f"refit_{reference.summary['best']['number']:04d}",
+        f"trial_{reference.summary['best_trial']:04d}",
+        f"refit_{reference.summary['best_trial']:04d}",
     }
 
 
@@ -385,10 +387,15 @@ def test_unusable_database_is_named_without_its_password(
 
 
 def test_kedro_finds_the_projects_own_parameter_classes() -> None:
-    inputs = ["examples", "model", "train_summary", "params:fit", "params:tune", "params:score", "folder"]
+    inputs = ["examples", "model", "train_summary", "params:fit", "params:tune", "params:run", "params:score", "work"]
     pipeline = Pipeline([Node(make_tune(toy.load("toy")), inputs, ["tuned_model", "tuning_summary"])])
     types = TypeExtractor({"toy": pipeline}).extract_types_from_pipelines()
-    assert types == {"fit": toy.ToyParameters, "tune": TuneParameters, "score": toy.ScoreParameters}
+    assert types == {
+        "fit": toy.ToyParameters,
+        "tune": TuneParameters,
+        "run": RunParameters,
+        "score": toy.ScoreParameters,
+    }
 
 
 def test_generations_cover_every_trial_once() -> None:

@@ -136,8 +136,9 @@ def test_full_disk_keeps_the_checkpoint_before(
             raise OSError(28, "No space left on device")
         return write(self, content)
 
-    with monkeypatch.context() as patch, pytest.raises(StorageError, match="disk is full"):
-        patch.setattr(Path, "write_bytes", full_from_epoch_3)
+    monkeypatch.setattr(Path, "write_bytes", full_from_epoch_3)
+    with pytest.raises(StorageError, match="disk is full"):
         toy.fit(checkpoints=tmp_path)
     assert names(tmp_path) == ["epoch_0001", "epoch_0002"]
+    monkeypatch.undo()
     assert bits(toy.fit(checkpoints=tmp_path).network) == bits(toy.fit().network)

@@ -55,15 +55,20 @@ def accuracy(network: nn.Module) -> float:
 
 def fit(params: LoopParameters = PARAMS, **options: Any) -> TrainingResult[nn.Module]:
     """The toy fit; ``options`` replace arguments of ``train``."""
-    arguments: dict[str, Any] = {"seed": 5, "evaluate": accuracy, "greater_is_better": True, "n_threads": 1} | options
-    given = {name: arguments.pop(name) for name in ("network", "arrays", "loss") if name in arguments}
-    return train(
-        given.get("network") or network(),
-        given.get("arrays") or rows(1),
-        given.get("loss") or loss,
-        params,
-        **arguments,
-    )
+    arguments: dict[str, Any] = {
+        "network": network(),
+        "arrays": rows(1),
+        "loss": loss,
+        "seed": 5,
+        "evaluate": accuracy,
+        "greater_is_better": True,
+        "n_threads": 1,
+    }
+    return train(**(arguments | options), params=params)
+
+
+# 320 rows are whole batches for one process and for two, so that both take the same steps.
+EVEN: dict[str, Any] = {"network": nn.Sequential(nn.Linear(6, 1), nn.Flatten(0)), "arrays": rows(1, 320)}
 
 
 def _die_after(epoch: int) -> Any:
@@ -79,5 +84,5 @@ if __name__ == "__main__":
     if command == "kill":
         fit(checkpoints=Path(folder), report=_die_after(int(argument)))
     else:
-        result = fit(checkpoints=Path(folder), network=nn.Sequential(nn.Linear(6, 1), nn.Flatten(0)))
+        result = fit(checkpoints=Path(folder), **EVEN)
         save_weights(result.network, Path(argument))

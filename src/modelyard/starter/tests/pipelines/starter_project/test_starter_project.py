@@ -10,7 +10,13 @@ from pydantic import ValidationError
 from modelyard.errors import ConfigurationError
 from modelyard.project import FitRun
 from modelyard.stages.examples import SplitParameters, learning_rows, rows_of, with_split
-from pipelines.starter_project.data import CONTRACT, IngestParameters, SimulationParameters, ingest, simulate
+from pipelines.starter_project.data import (
+    CONTRACT,
+    IngestParameters,
+    SimulationParameters,
+    ingest,
+    simulate,
+)
 from pipelines.starter_project.evaluate import ScoreParameters, ceiling, floor, predict, score
 from pipelines.starter_project.features import FeatureParameters, derive_features
 from pipelines.starter_project.model import FailureModel, FitParameters, load, save

@@ -20,6 +20,8 @@ from pydantic import Field
 
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun, Metrics, ModelFormat, Project
+from modelyard.records import Column, Contract
+from modelyard.stages.train import RunParameters
 from modelyard.stages.tune import TuneParameters, make_tune
 
 if TYPE_CHECKING:
@@ -27,6 +29,17 @@ if TYPE_CHECKING:
 
 LOADER = "tests.modelyard.stages.toy_tuning:load"
 KILL_STEP = 3
+
+
+CONTRACT = Contract(
+    columns=(
+        Column(name="key", dtype="string", description="Row."),
+        Column(name="y", dtype="float64", description="Target."),
+    ),
+    key="key",
+    event_time="at",
+    target="y",
+)
 
 
 class ScoreParameters(Parameters):
@@ -49,10 +62,10 @@ class ToyModel:
 
 def examples() -> pl.DataFrame:
     rng = np.random.default_rng(5)
-    x = rng.normal(size=(60, 2))
-    y = x @ np.array([1.5, -0.7]) + 0.05 * rng.normal(size=60)
-    split = ["train"] * 40 + ["valid"] * 20
-    return pl.DataFrame({"key": [f"row {i}" for i in range(60)], "a": x[:, 0], "b": x[:, 1], "y": y, "split": split})
+    x = rng.normal(size=(65, 2))
+    y = x @ np.array([1.5, -0.7]) + 0.05 * rng.normal(size=65)
+    split = ["train"] * 40 + ["valid"] * 20 + ["test"] * 5
+    return pl.DataFrame({"key": [f"row {i}" for i in range(65)], "a": x[:, 0], "b": x[:, 1], "y": y, "split": split})
 
 
 def fit(examples: pl.DataFrame, params: ToyParameters, run: FitRun) -> ToyModel:
@@ -110,7 +123,7 @@ def load(name: str) -> Project:
     return Project(
         name=name,
         title="Toy",
-        contract=nothing,
+        contract=CONTRACT,
         ingest=nothing,
         expectations=nothing,
         feature_views=(),
@@ -137,12 +150,13 @@ def train(folder: Path) -> tuple[ToyModel, dict[str, Any]]:
     return model, {"valid": metrics, "reports": reports}
 
 
-def tune(folder: Path, loader: str = LOADER, **changed: Any) -> tuple[ToyModel, dict[str, Any]]:
+def tune(folder: Path, loader: str = LOADER, seed: int = 0, **changed: Any) -> tuple[ToyModel, dict[str, Any]]:
     """Trains and tunes in ``folder``; the same call continues what a killed one has left."""
     settings = TuneParameters(**{"n_trials": 8, "n_random_trials": 3, "prune_after_trials": 2, **changed})
     node = make_tune(load("toy"), loader)
     model, summary = train(folder)
-    return node(examples(), model, summary, ToyParameters(), settings, ScoreParameters(), folder / "tuning")
+    parameters = ToyParameters(), settings, RunParameters(seed=seed), ScoreParameters()
+    return node(examples(), model, summary, *parameters, folder / "work")
 
 
 def _rmse(rows: pl.DataFrame, weights: np.ndarray) -> float:

@@ -1,0 +1,187 @@
+"""The record: what a project promises about its columns, features, parameters, API and schedule."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from modelyard.feature_store.schema import feature_names
+from modelyard.lifecycle import parameter_types
+from modelyard.records import Column
+from tests.contract.shelves import Shelves
+
+SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+WITHOUT_UNIT = {"count", "index", "probability", "rate", "ratio", "risk", "score", "share"}
+"""Words in a column's name that say why it has no unit."""
+
+CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+"""Minute, hour, day of month, month, day of week (POSIX crontab; 7 is Sunday too)."""
+
+POLARS_NAMES = {"string": "String", "int64": "Int64", "float64": "Float64", "float32": "Float32", "bool": "Boolean"}
+
+
+def the_record_bears_the_folders_name(shelves: Shelves) -> list[str]:
+    project = shelves.project()
+    spaces = {node.namespace for node in _pipeline(shelves).nodes}
+    problems = [f"PROJECT.name is {project.name!r}"] if project.name != shelves.name else []
+    return problems + [f"the pipeline's namespaces are {spaces}"] * (spaces != {shelves.name})
+
+
+def _pipeline(shelves: Shelves) -> Any:
+    import importlib
+
+    return importlib.import_module(f"pipelines.{shelves.name}").create_pipeline()
+
+
+def columns_say_what_they_hold(shelves: Shelves) -> list[str]:
+    contract = shelves.project().contract
+    names = [column.name for column in contract.columns]
+    problems = [f"column {name} is there twice" for name in {name for name in names if names.count(name) > 1}]
+    special = {"key": contract.key, "event_time": contract.event_time, "target": contract.target}
+    for role, name in (special | ({"group": contract.group} if contract.group else {})).items():
+        if name not in names:
+            problems.append(f"the {role} {name!r} is no column")
+    return problems + [f"column {column.name}: {problem}" for column in contract.columns for problem in _flaws(column)]
+
+
+def _flaws(column: Column) -> Iterator[str]:
+    words = column.name.split("_")
+    if not SNAKE_CASE.fullmatch(column.name):
+        yield "the name is not snake_case"
+    if not column.description.strip():
+        yield "there is no description"
+    if column.dtype == "float64" and not column.unit and not WITHOUT_UNIT & set(words):
+        yield f"a quantity without unit; if it has none, its name says so with one of {sorted(WITHOUT_UNIT)}"
+    if column.unit and not column.name.endswith(f"_{_slug(column.unit)}"):
+        yield f"the name does not end in its unit, _{_slug(column.unit)}"
+    if column.dtype == "bool" and words[0] not in ("is", "has"):
+        yield "a boolean starts with is_ or has_"
+    if column.dtype == "datetime" and column.name != "event_time" and words[-1] != "at":
+        yield "a time ends in _at"
+
+
+def _slug(unit: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", unit.lower().replace("°", "").replace("%", "pct")).strip("_")
+
+
+def features_say_what_they_hold(shelves: Shelves) -> list[str]:
+    project = shelves.project()
+    columns = {column.name: column for column in project.contract.columns}
+    names = feature_names(project.feature_views)
+    views = [view.name for view in project.feature_views]
+    problems = [f"feature {name} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    problems += [f"view {name} is there twice" for name in sorted({n for n in views if views.count(n) > 1})]
+    problems += [f"feature {name} is also a column of the records" for name in names if name in columns]
+    problems += [f"{name} is not snake_case" for name in [*names, *views] if not SNAKE_CASE.fullmatch(name)]
+    for view in project.feature_views:
+        if view.entity not in columns or columns[view.entity].dtype != view.entity_dtype:
+            problems.append(f"view {view.name}: there is no column {view.entity} of type {view.entity_dtype}")
+        described = [(view.name, view.description), *((each.name, each.description) for each in view.features)]
+        problems += [f"{name} has no description" for name, text in described if not text.strip()]
+    return problems
+
+
+def parameters_are_described_and_bounded(shelves: Shelves) -> list[str]:
+    problems = []
+    for group, model in parameter_types(shelves.project()).items():
+        problems += [f"{group}.{problem}" for problem in _undescribed(model)]
+        try:
+            model()
+        except ValueError as error:
+            problems.append(f"{group}: '{{}}' does not mean all defaults: {error}")
+    return problems
+
+
+def _undescribed(model: type) -> Iterator[str]:
+    for name, annotation, description, is_bounded in _fields(model):
+        if not description:
+            yield f"{name} has no description"
+        numeric = any(kind in (int, float) for kind in (annotation, *getattr(annotation, "__args__", ())))
+        if numeric and not is_bounded:
+            yield f"{name} has no bounds; give them, or the reason as json_schema_extra={{'unbounded': '...'}}"
+        if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation)):
+            yield from (f"{name}.{problem}" for problem in _undescribed(annotation))
+
+
+def _fields(model: type) -> Iterator[tuple[str, Any, str, bool]]:
+    """Name, annotation, description and whether there are bounds, for each field of a pydantic model or a dataclass."""
+    if issubclass(model, BaseModel):
+        for name, field in model.model_fields.items():
+            extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            bounds = [part for part in field.metadata if any(hasattr(part, word) for word in ("ge", "gt", "le", "lt"))]
+            yield name, field.annotation, field.description or "", bool(bounds or extra.get("unbounded"))
+    else:
+        for item in dataclasses.fields(model):  # type: ignore[arg-type]  # the caller asked is_dataclass
+            bounds = [word for word in ("ge", "gt", "le", "lt") if word in item.metadata]
+            yield item.name, item.type, item.metadata.get("description", ""), bool(bounds)
+
+
+def the_schedule_is_a_cron_expression(shelves: Shelves) -> list[str]:
+    schedule = shelves.project().schedule
+    fields = schedule.split()
+    if len(fields) != len(CRON_RANGES):
+        return [f"the schedule {schedule!r} has {len(fields)} fields, not 5"]
+    return [
+        f"the schedule {schedule!r}: {field!r} is not within {low} to {high}"
+        for field, (low, high) in zip(fields, CRON_RANGES, strict=True)
+        if not all(_is_cron_part(part, low, high) for part in field.split(","))
+    ]
+
+
+def _is_cron_part(part: str, low: int, high: int) -> bool:
+    found = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/([1-9]\d*))?", part)
+    if found is None:
+        return False
+    first, last = int(found[1] or low), int(found[2] or found[1] or high)
+    return low <= first <= last <= high
+
+
+def the_example_can_be_decoded(shelves: Shelves) -> list[str]:
+    from modelyard.mlflow_model import signature
+
+    project = shelves.project()
+    api = project.api
+    signature(api.request, api.response)
+    if api.request.model_validate_json(api.example.model_dump_json()) != api.example:
+        return ["the example is another one after a trip through JSON"]
+    frame = api.decode([api.example, api.example])
+    problems = [f"2 requests become {frame.height} rows"] if frame.height != 2 else []
+    for view in project.feature_views:
+        for feature in view.features:
+            wanted = POLARS_NAMES.get(feature.dtype)
+            found = str(frame.schema.get(feature.name, "nothing"))
+            if found == "nothing" or (wanted and found != wanted):
+                problems.append(f"decode() gives {found} for feature {feature.name}, not {feature.dtype}")
+    return problems
+
+
+def expectations_can_be_built(shelves: Shelves) -> list[str]:
+    from great_expectations.expectations.expectation import Expectation
+
+    project = shelves.project()
+    built = project.expectations(parameter_types(project)["ingest"]())
+    names = {column.name for column in project.contract.columns}
+    problems = ["there are no expectations"] if not built else []
+    for each in built:
+        if not isinstance(each, Expectation):
+            problems.append(f"{each!r} is no expectation")
+            continue
+        if not each.description:
+            problems.append(f"{type(each).__name__} has no description: what would a reader of the report see?")
+        if getattr(each, "column", None) not in {None, *names}:
+            problems.append(f"{type(each).__name__}: there is no column {each.column!r}")
+    return problems
+
+
+CHECKS = (
+    the_record_bears_the_folders_name,
+    columns_say_what_they_hold,
+    features_say_what_they_hold,
+    parameters_are_described_and_bounded,
+    the_schedule_is_a_cron_expression,
+    the_example_can_be_decoded,
+    expectations_can_be_built,
+)

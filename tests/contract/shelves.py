@@ -1,0 +1,66 @@
+"""Where a project lies: the same shelves below the repository, below the starter, below a broken copy."""
+
+import functools
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pipelines
+from modelyard.commands.new_project import STARTER, STARTER_NAME
+from modelyard.paths import repository
+from modelyard.project import Project
+
+# Makes the starter importable as the project that it will become.
+pipelines.__path__.append(str(STARTER / "pipelines"))
+
+
+@dataclass(frozen=True)
+class Shelves:
+    """One project's shelves.
+
+    Args:
+        root: The folder that holds ``pipelines/``, ``conf/`` and ``tests/``.
+        name: The project.
+    """
+
+    root: Path
+    name: str
+
+    @property
+    def rooms(self) -> Path:
+        """The folder of its code."""
+        return self.root / "pipelines" / self.name
+
+    @property
+    def modules(self) -> list[Path]:
+        """Its modules."""
+        return sorted(self.rooms.glob("*.py"))
+
+    def project(self) -> Project:
+        """Its record; ``pipelines`` must have the root's folder in its path."""
+        project: Project = importlib.import_module(f"pipelines.{self.name}.pipeline").PROJECT
+        return project
+
+    def configured(self, environment: str) -> dict[str, Any]:
+        """Its parameters as Kedro reads them in an environment."""
+        values: dict[str, Any] = _parameters(self.root / "conf", environment).get(self.name, {})
+        return values
+
+
+def all_shelves() -> list[Shelves]:
+    """Every folder of ``pipelines/``, whatever is in it, and the starter."""
+    folders = (path for path in (repository() / "pipelines").iterdir() if path.is_dir())
+    names = sorted(path.name for path in folders if path.name != "__pycache__")
+    return [*(Shelves(repository(), name) for name in names), Shelves(STARTER, STARTER_NAME)]
+
+
+@functools.cache
+def _parameters(conf: Path, environment: str) -> dict[str, Any]:
+    from kedro.config import OmegaConfigLoader
+
+    from modelyard.settings import CONFIG_LOADER_ARGS
+
+    loader = OmegaConfigLoader(conf_source=str(conf), env=environment, **CONFIG_LOADER_ARGS)
+    parameters: dict[str, Any] = loader["parameters"]
+    return parameters

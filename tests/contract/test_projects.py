@@ -1,0 +1,14 @@
+"""Every project keeps the contract; so does the starter, as it stands."""
+
+import pytest
+
+from tests.contract import check_record, check_rooms, check_wiring
+from tests.contract.shelves import all_shelves
+
+CHECKS = (*check_rooms.CHECKS, *check_record.CHECKS, *check_wiring.CHECKS)
+
+
+@pytest.mark.parametrize("shelves", all_shelves(), ids=lambda shelves: shelves.name)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_project_keeps_the_contract(check, shelves):
+    assert check(shelves) == []
