@@ -186,25 +186,22 @@ def customer_query(at_terminals: pl.DataFrame) -> pl.DataFrame:
 
 def recent(nth: pl.Expr) -> list[pl.Expr]:
     """The lists of the latest transactions: shifted columns side by side."""
-    time_of_day = pl.col("event_time").to_physical() % 86_400_000_000 / 3_600e6
-    values = {
+    time = pl.col("event_time")
+    columns = {
         "customer_recent_amounts_eur": pl.col("amount_eur"),
-        "customer_recent_hours_of_day": time_of_day,
+        "customer_recent_hours_of_day": time.to_physical() % 86_400_000_000 / 3_600e6,
         "customer_recent_terminal_uses": pl.col("customer_terminal_uses"),
         "customer_recent_terminal_risks_7d": pl.col("terminal_risk_7d"),
     }
-    shifts: dict[str, Callable[[int], pl.Expr]] = {
-        name: lambda k, value=value.cast(pl.Float32): value.shift(k)  # type: ignore[misc]  # bound now, not later
-        for name, value in values.items()
-    }
-    shifts["customer_recent_ages_h"] = lambda k: (
-        (pl.col("event_time") - pl.col("event_time").shift(k)).dt.total_microseconds() / 3_600e6
-    ).cast(pl.Float32)
+    lags = range(LENGTH - 1, -1, -1)
+    lists = {name: [values.cast(pl.Float32).shift(lag) for lag in lags] for name, values in columns.items()}
+    ages = ((time - time.shift(lag)).dt.total_microseconds() / 3_600e6 for lag in lags)
+    lists["customer_recent_ages_h"] = [age.cast(pl.Float32) for age in ages]
     return [
-        pl.concat_arr(pl.when(nth >= k).then(shifted(k)).otherwise(0.0) for k in range(LENGTH - 1, -1, -1))
+        pl.concat_arr(pl.when(nth >= lag).then(value).otherwise(0.0) for lag, value in zip(lags, values, strict=True))
         .arr.to_list()
         .alias(name)
-        for name, shifted in shifts.items()
+        for name, values in lists.items()
     ]
 
 

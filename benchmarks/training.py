@@ -147,6 +147,8 @@ def with_lightning(network: nn.Module, x: Tensor, y: Tensor, params: LoopParamet
     """Lightning's Trainer with everything optional switched off; returns the last epoch's mean loss."""
     import lightning  # noqa: PLC0415  # an optional competitor, slow to import
 
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
     class Module(lightning.LightningModule):
         def __init__(self) -> None:
             super().__init__()
@@ -224,7 +226,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None, help="CPU threads; default: torch's choice")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", module="lightning")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     loops: dict[str, Callable[..., float]] = {"ours": ours, "by hand": by_hand}
     if importlib.util.find_spec("lightning"):
         loops["lightning"] = with_lightning

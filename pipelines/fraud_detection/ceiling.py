@@ -27,6 +27,7 @@ from pipelines.fraud_detection.simulator import (
     DAY_S,
     HOUR_SPREAD_S,
     LARGE_SCALE,
+    SPREE_S,
     STOLEN_CAMPAIGN_S,
     TINY_EUR,
     WEEKDAY_FACTORS,
@@ -180,7 +181,7 @@ def _fraud_share(world: World, drawn: pl.DataFrame, is_known: NDArray[np.bool_],
     at_terminal = params.terminal_strength * np.where(is_known[0], 1, unknown[0])
     is_stolen = params.stolen_strength * np.where(is_known[1], 1, unknown[1])
     testing = np.where(is_known[2], params.burst_size * DAY_S / BURST_S, unknown[2]) / params.n_customers * tiny
-    clones = np.where(is_known[3], params.cloned_daily, unknown[3]) / params.n_terminals
+    clones = np.where(is_known[3], params.spree_size * DAY_S / SPREE_S, unknown[3]) / params.n_terminals
     is_large = large_amount_rates(params)[second // DAY_S]
     genuine = own * (1 - is_large) * (1 - is_stolen) * (1 - at_terminal)
     frauds = (

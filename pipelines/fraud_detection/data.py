@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,8 @@ from pipelines.fraud_detection.simulator import SimulationParameters, simulate
 if TYPE_CHECKING:
     import great_expectations.expectations as gxe
     import polars as pl
+
+logger = logging.getLogger(__name__)
 
 _SOURCE_WINDOWS = {
     f"upstream_{ours}_{days}d{unit}": (f"{theirs}_{days}DAY_WINDOW", dtype)
@@ -67,6 +70,9 @@ CONTRACT = Contract(
 )
 """What records promise. ``upstream_*`` columns come with the public data only; ``derive_features`` prefers them."""
 
+
+_OFFICIAL_WEEK = 7
+"""Days of training, of delay and of test in the handbook, chapter 3."""
 
 _FIRST_CARD_PAYMENTS = datetime(1958, 9, 18, tzinfo=UTC)
 """The first general-purpose credit cards were mailed on this day (the "Fresno drop"); an earlier time is a mistake."""
@@ -119,6 +125,17 @@ class IngestParameters(Parameters):
         PeriodParameters(), description="The split; public data bring all but `valid_days` along."
     )
     max_amount_eur: float = Field(100_000.0, gt=0, description="Larger amounts are absurd and are rejected.")
+
+    @model_validator(mode="after")
+    def _fit_the_periods(self) -> IngestParameters:
+        if self.source == "simulated" and timedelta(days=self.simulation.n_days) < self.periods.total:
+            raise ValueError(
+                f"simulation.n_days ({self.simulation.n_days}) is shorter than the {self.periods.total.days} days of"
+                " periods.train_days, delay_days and test_days"
+            )
+        if self.source == "public" and self.periods.valid_days >= _OFFICIAL_WEEK:
+            raise ValueError(f"periods.valid_days must be less than the official {_OFFICIAL_WEEK} days of training")
+        return self
 
 
 def ingest(params: IngestParameters) -> pl.DataFrame:
@@ -301,24 +318,36 @@ def _own(params: IngestParameters, now: datetime) -> pl.DataFrame:
 
 
 def _public(params: IngestParameters) -> pl.DataFrame:
-    """The handbook's transactions with its official split; converted from pickles to Parquet once."""
-    import polars as pl
-
-    path = data_directory() / "01_raw" / params.dataset / "transactions.parquet"
-    if not path.exists():
-        table = _read_pickles(params.dataset)
-        with atomic_file(path) as temporary:
-            table.write_parquet(temporary)
-    official = PeriodParameters(train_days=7, valid_days=params.periods.valid_days, delay_days=7, test_days=7)
-    records = assign_split(pl.read_parquet(path), official, _HANDBOOK.end)
+    """The handbook's transactions with its official split."""
+    path = data_directory() / "02_intermediate" / "fraud_detection" / f"{params.dataset}.parquet"
+    week = _OFFICIAL_WEEK
+    official = PeriodParameters(
+        train_days=week, valid_days=params.periods.valid_days, delay_days=week, test_days=week
+    )
+    records = assign_split(_converted_once(params.dataset, path), official, _HANDBOOK.end)
     _check_facts(records, _HANDBOOK, path)
     return records
 
 
+def _converted_once(dataset: str, path: Path) -> pl.DataFrame:
+    """Reads the data set from Parquet, after converting its pickles where that has not been done."""
+    import polars as pl
+
+    if path.exists():
+        try:
+            return pl.read_parquet(path)
+        except pl.exceptions.PolarsError as error:
+            logger.warning("%s is damaged (%s); converting the data set again", path, error)
+    table = _read_pickles(dataset)
+    with atomic_file(path) as temporary:
+        table.write_parquet(temporary)
+    return table
+
+
 def _read_pickles(dataset: str) -> pl.DataFrame:
     import polars as pl
-    from modelyard.datasets.fetch import fetch
 
+    from modelyard.datasets.fetch import fetch
     from modelyard.datasets.legacy_pickle import read_dataframe
 
     days = [read_dataframe(path) for path in sorted(fetch(dataset).rglob("*.pkl"))]

@@ -3,7 +3,7 @@
 After the simulator of the Fraud Detection Handbook, chapter 3 "Transaction data simulator"
 (https://fraud-detection-handbook.github.io/fraud-detection-handbook/): its three fraud scenarios (large amount,
 compromised terminal, stolen card details) with its durations and factors, made less certain, and two more (card
-testing at night, a cloned card used anywhere). Customers, terminals and campaigns form a :class:`World`; everything
+testing at night, a cloned card's spree). Customers, terminals and campaigns form a :class:`World`; everything
 drawn from it has a known density, so that :mod:`pipelines.fraud_detection.ceiling` can say what the best possible
 detector would have believed.
 """
@@ -44,7 +44,7 @@ AMOUNT_SHAPE = 4.0
 
 TERMINAL_CAMPAIGN_S = 28 * DAY_S
 STOLEN_CAMPAIGN_S = 14 * DAY_S
-CLONED_CAMPAIGN_S = 3 * DAY_S
+SPREE_S = 2 * 3_600
 BURST_S = 3_600
 BURST_NIGHT_S = 5 * 3_600
 """Bursts of card testing start between midnight and five."""
@@ -68,7 +68,7 @@ class ScenarioMix(Parameters):
     compromised_terminal: float = Field(0.45, ge=0, description="Purchases at a terminal during 28 bad days.")
     stolen_details: float = Field(0.25, ge=0, description="Some of a card's purchases, enlarged, during 14 days.")
     card_testing: float = Field(0.1, ge=0, description="Tiny amounts on many cards at one terminal, in one night.")
-    cloned_card: float = Field(0.1, ge=0, description="A second card spends anywhere while the owner goes on.")
+    cloned_card: float = Field(0.1, ge=0, description="A copy of a card goes on a spree, anywhere, for two hours.")
 
 
 class SimulationParameters(Parameters):
@@ -80,7 +80,7 @@ class SimulationParameters(Parameters):
     n_days: int = Field(42, ge=3, le=3_650, description="Days; the first are history for the windows.")
     start_date: date = Field(date(2024, 1, 1), description="First day (UTC).")
     daily_transactions: float = Field(1.92, gt=0, le=100, description="Mean transactions of a customer in a day.")
-    radius: float = Field(5.0, gt=0, description="How far customers go, in a square of side 100.")
+    radius: float = Field(10.0, gt=0, description="How far customers go, in a square of side 100.")
     away_share: float = Field(0.02, ge=0, lt=1, description="Share of genuine purchases at any terminal of the plane.")
     fraud_share: float = Field(0.009, ge=0, le=0.3, description="Expected share of frauds among the transactions.")
     mix: ScenarioMix = Field(ScenarioMix(), description="Which frauds.")
@@ -89,7 +89,7 @@ class SimulationParameters(Parameters):
     stolen_strength: float = Field(1 / 3, gt=0, le=1, description="Frauds among purchases with a stolen card.")
     stolen_factor: float = Field(5.0, gt=1, description="Amounts of these over the customer's own.")
     burst_size: int = Field(10, ge=2, description="Cards tested in one burst, on average.")
-    cloned_daily: float = Field(3.0, gt=0, description="Purchases of a cloned card in a day, on average.")
+    spree_size: float = Field(5.0, gt=0, description="Purchases of a cloned card in its two hours, on average.")
     drift: float = Field(
         0.0,
         ge=0,
@@ -202,7 +202,7 @@ def daily_campaigns(params: SimulationParameters) -> Floats:
         params.terminal_strength * visits * TERMINAL_CAMPAIGN_S / DAY_S,
         params.stolen_strength * params.daily_transactions * STOLEN_CAMPAIGN_S / DAY_S,
         params.burst_size,
-        params.cloned_daily * CLONED_CAMPAIGN_S / DAY_S,
+        params.spree_size,
     )
     daily: Floats = daily_frauds(params)[1:] / np.array(sizes)[:, None]
     return daily
@@ -231,7 +231,7 @@ def build_world(params: SimulationParameters) -> World:
         terminals=_campaigns(rng, daily[0], k, TERMINAL_CAMPAIGN_S),
         stolen=_campaigns(rng, daily[1], n, STOLEN_CAMPAIGN_S),
         bursts=_bursts(_campaigns(rng, daily[2], k, BURST_S)),
-        cloned=_campaigns(rng, daily[3], n, CLONED_CAMPAIGN_S),
+        cloned=_campaigns(rng, daily[3], n, SPREE_S),
     )
 
 
@@ -324,9 +324,9 @@ def _card_testing(world: World, rng: np.random.Generator) -> pl.DataFrame:
 def _cloned_cards(world: World, rng: np.random.Generator) -> pl.DataFrame:
     import numpy as np
 
-    sizes = rng.poisson(world.params.cloned_daily * CLONED_CAMPAIGN_S / DAY_S, len(world.cloned.keys))
+    sizes = rng.poisson(world.params.spree_size, len(world.cloned.keys))
     n = int(sizes.sum())
-    second = np.repeat(world.cloned.starts_s, sizes) + rng.integers(0, CLONED_CAMPAIGN_S, n)
+    second = np.repeat(world.cloned.starts_s, sizes) + rng.integers(0, SPREE_S, n)
     customer = np.repeat(world.cloned.keys, sizes)
     amount = CLONED_FACTOR * rng.gamma(AMOUNT_SHAPE, world.means_at(customer, second) / AMOUNT_SHAPE)
     return _table(second, customer, rng.integers(0, world.params.n_terminals, n), amount, np.full(n, 5))

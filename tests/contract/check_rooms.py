@@ -71,7 +71,7 @@ def record_is_light_to_import(shelves: Shelves) -> list[str]:
 
 @functools.cache
 def _imported(root: Path) -> dict[str, list[str]]:
-    """Heavy libraries that importing each project's record brings along; a fork for each, so that none hides another's."""
+    """Heavy libraries that importing each record brings along; a process for each, so that none hides another's."""
     code = textwrap.dedent("""
         import json, os, sys
         import modelyard.lifecycle, pipelines

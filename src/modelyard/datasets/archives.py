@@ -1,9 +1,11 @@
 """Members of a zip or tar, unpacked by the catalogue's list and never by the archive's own.
 
-So a member called ``../../x`` has no way out of the folder, and a member that unpacks to more than the catalogue says
-is left at that size.
+So a member called ``../../x`` has no way out of the folder, and a member whose declared size is not the catalogue's is
+not unpacked at all (both modules stop reading at the declared size).
 """
 
+import os
+import shutil
 import tarfile
 import zipfile
 import zlib
@@ -17,7 +19,6 @@ from modelyard.errors import FetchError
 from modelyard.files import sha256_of_file, writing
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError)
-_CHUNK_BYTES = 1 << 20
 
 
 def unpack(
@@ -41,7 +42,7 @@ def unpack(
         for name, size, source in opened(packed, names):
             member = names.pop(name)
             if size == member.bytes:
-                _write(source, part_of(member), member.bytes)
+                _write(source, part_of(member))
             if size != member.bytes or sha256_of_file(part_of(member)) != member.sha256:
                 part_of(member).unlink(missing_ok=True)
                 raise FetchError(f"{name} in {archive.path}: these are not the published bytes.", where=str(packed))
@@ -69,12 +70,10 @@ def _tar_members(packed: Path, names: dict[str, PublishedFile]) -> Iterator[tupl
                 yield entry.name, entry.size, source
 
 
-def _write(source: IO[bytes], part: Path, limit: int) -> None:
-    """Copies at most ``limit`` bytes and one more, by which too long a member is noticed."""
+def _write(source: IO[bytes], part: Path) -> None:
     with writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as target:
-            left = limit + 1
-            while left and (chunk := source.read(min(left, _CHUNK_BYTES))):
-                target.write(chunk)
-                left -= len(chunk)
+            shutil.copyfileobj(source, target)
+            target.flush()
+            os.fsync(target.fileno())

@@ -51,7 +51,7 @@ def read_dataframe(path: Path) -> "pl.DataFrame":
             where=str(path),
             way_out="do not trust this file; `kedro data verify` says whether it is the published one",
         ) from error
-    except _MALFORMED as error:
+    except (*_MALFORMED, pl.exceptions.PolarsError) as error:
         raise StorageError(
             f"The file is damaged or no pickled table of numbers and times ({error or type(error).__name__}).",
             where=str(path),

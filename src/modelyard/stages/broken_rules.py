@@ -78,7 +78,7 @@ def _broken(records: "pl.DataFrame", check: Check, position: int, is_promise: bo
     import polars as pl
 
     rows = pl.Series("row", check.rows, dtype=pl.Int64)
-    cells = records.select(dict.fromkeys([*check.columns, PARSE_ERRORS]))[rows].insert_column(0, rows)
+    cells = records.select(list(dict.fromkeys([*check.columns, PARSE_ERRORS])))[rows].insert_column(0, rows)
     if is_promise and check.rule.endswith("must have a value"):
         # A cell that cannot be read is null; saying that it is missing as well would mislead.
         named = rf"(?:^|; ){check.columns[0]}: "

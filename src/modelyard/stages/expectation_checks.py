@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     from great_expectations.core import ExpectationValidationResult
+    from great_expectations.data_context.types.base import DataContextConfig
     from great_expectations.expectations.expectation import Expectation
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
@@ -87,22 +88,41 @@ def evaluate(view: "pd.DataFrame", expectations: "Sequence[Expectation]") -> lis
     Returns:
         One check for each expectation, in the same order. One that raises is a failed check with its ``error``.
     """
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
     if not expectations:
         return []
     # Results come back grouped by column; the position travels with each expectation.
     numbered = [each.copy(update={"meta": {"position": at}}) for at, each in enumerate(expectations)]
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    gx = _great_expectations()
+    context = gx.get_context(mode="ephemeral", project_config=_in_memory())
     asset = context.data_sources.add_pandas("records").add_dataframe_asset("records")
     batch = asset.add_batch_definition_whole_dataframe("records").get_batch({"dataframe": view})
     suite = gx.ExpectationSuite(name="records", expectations=numbered)
     results = batch.validate(suite, result_format=_RESULT_FORMAT).results
     by_position = {_configuration(result).meta["position"]: result for result in results}
     return [_check(each, by_position[at]) for at, each in enumerate(expectations)]
+
+
+def _great_expectations() -> Any:
+    """The library, without its reports home (they can only be switched off before the import)."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations
+
+    return great_expectations
+
+
+def _in_memory() -> "DataContextConfig":
+    """A context without files (the default one makes a temporary folder), without progress bars."""
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    return DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
 
 
 def in_words(expectation: "Expectation") -> str:

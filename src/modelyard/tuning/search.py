@@ -73,22 +73,19 @@ class Search:
         """
         if not self.stored.trials(before=1):
             self._add_trained_trial(train_summary)
-        metrics, started = self.project.metrics, time.monotonic()
+        tune, metrics, started = self.settings.tune_params, self.project.metrics, time.monotonic()
         with TuningProgress(
-            self.settings.tune_params.n_trials, primary=metrics.primary, greater_is_better=metrics.greater_is_better
+            tune.n_trials, primary=metrics.primary, greater_is_better=metrics.greater_is_better
         ) as progress:
             for trial in self._ended():
                 progress.add(trial.number, trial.state.name, trial.value)
                 self._track(trial)
-            for index, numbers in enumerate(
-                generations(self.settings.tune_params.n_trials, self.settings.tune_params.n_parallel), 1
-            ):
-                limit = self.settings.tune_params.timeout_s
-                if limit is not None and time.monotonic() - started > limit:
-                    logger.warning("tuning stops after %g s, before trial %d", limit, numbers.start)
+            for index, numbers in enumerate(generations(tune.n_trials, tune.n_parallel), start=1):
+                if tune.timeout_s is not None and time.monotonic() - started > tune.timeout_s:
+                    logger.warning("tuning stops after %g s, before trial %d", tune.timeout_s, numbers.start)
                     break
                 self._run_generation(index, numbers, progress)
-        if self.settings.tune_params.n_trials > 1 and all(trial.state.name == "FAIL" for trial in self._ended()[1:]):
+        if tune.n_trials > 1 and all(trial.state.name == "FAIL" for trial in self._ended()[1:]):
             logger.warning("every trial failed; the trained model stays. Reasons: %s/trial_*/error.txt", self.folder)
 
     def final_model(self, trained_model: Any) -> Any:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from kedro.config import OmegaConfigLoader
 
-from modelyard.datasets.catalogue import PublicDataset, catalogue_path, find_dataset, load_catalogue
+from modelyard.datasets.catalogue import catalogue_path, find_dataset, load_catalogue
 from modelyard.errors import ConfigurationError
 from modelyard.paths import repository
 from tests.modelyard.datasets.public_data_server import toy_dataset
@@ -42,12 +42,13 @@ def test_the_handbooks_best_average_precision_and_the_floor_are_data():
     assert max(published, key=published.get) == "Random forest"
     assert published["Random forest"] == 0.658
     assert {floor.evidence for floor in dataset.floors} == {"measured"}
-    assert dataset.upstream_url(next(dataset.all_files())).endswith("4269/data/2018-07-25.pkl")
+    assert dataset.upstream_url(next(dataset.all_files())).endswith("8269/data/2018-07-25.pkl")
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.skipif(
-    not Path(MIRROR, "README.md").is_file(), reason="needs a folder in MODELYARD_DATA_MIRROR with its SOURCE.toml files"
+    not (MIRROR and Path(MIRROR, NAMES[0], "SOURCE.toml").is_file()),
+    reason="needs a folder in MODELYARD_DATA_MIRROR that has a SOURCE.toml for each data set",
 )
 def test_an_entry_agrees_with_the_mirrors_own_record(name):
     dataset = find_dataset(name)
@@ -133,4 +134,13 @@ def test_a_catalogue_is_what_its_model_writes(tmp_path):
     dataset = find_dataset("fraud_handbook_transactions")
     path = write(tmp_path, {dataset.name: dataset.model_dump(mode="json", exclude={"name"})})
     assert load_catalogue(path) == {dataset.name: dataset}
-    assert isinstance(dataset, PublicDataset)
+
+
+def test_the_example_in_the_documentation_is_a_valid_entry(tmp_path):
+    page = (repository() / "docs" / "public-data.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    for placeholder, value in {"<40 hex digits>": "0" * 40, "<64 hex digits>": "0" * 64, "<owner>": "owner"}.items():
+        example = example.replace(placeholder, value)
+    path = tmp_path / "public_data.yml"
+    path.write_text(example.replace("<repository>", "repository"), encoding="utf-8")
+    assert load_catalogue(path)["iris"].reference_results[0].values == {"accuracy": 0.98}

@@ -248,14 +248,25 @@ def bomb(declared: int) -> bytes:
     return packed.replace(len(content).to_bytes(4, "little"), declared.to_bytes(4, "little"))
 
 
-@pytest.mark.parametrize("declared", [64_000_000, 70_000])
-def test_a_zip_bomb_is_not_unpacked(server, data, tmp_path, monkeypatch, declared):
+def fetch_bomb(server, tmp_path, monkeypatch, declared: int) -> None:
     packed = bomb(declared)
     toy = {"toy": toy_dataset(server.address, {}, {"days/1.bin": PACKED["days/1.bin"]}, packed)}
     server.replies.clear()
     monkeypatch.setenv("MODELYARD_DATA_MIRROR", str(folder_mirror(tmp_path / "mirror", {"packed.zip": packed})))
-    with pytest.raises(FetchError, match="not the published bytes|damaged"):
-        fetch("toy", catalogue=toy)
+    fetch("toy", catalogue=toy)
+
+
+def test_of_a_zip_bomb_not_one_byte_is_unpacked(server, data, tmp_path, monkeypatch):
+    part = data / "01_raw" / ".fetch" / "toy" / "parts" / "days" / "1.bin.part"
+    part.parent.mkdir(parents=True)
+    part.symlink_to("/dev/full")  # a single byte would be a full disk
+    with pytest.raises(FetchError, match=r"The mirror did not have it either: days/1\.bin in packed\.zip"):
+        fetch_bomb(server, tmp_path, monkeypatch, declared=64_000_000)
+
+
+def test_a_zip_bomb_that_lies_about_its_size_is_cut_off_there(server, data, tmp_path, monkeypatch):
+    with pytest.raises(FetchError, match=r"The mirror did not have it either: packed\.zip: the archive is damaged"):
+        fetch_bomb(server, tmp_path, monkeypatch, declared=70_000)
     assert sum(path.stat().st_size for path in data.rglob("*") if path.is_file()) < 500_000
 
 

@@ -1,5 +1,6 @@
 import os
 import pickle
+import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -61,11 +62,11 @@ OLD_NAMES = {
     f"{__name__}\nIndex": "pandas.core.indexes.numeric\nInt64Index",
     "numpy._core.multiarray\n": "numpy.core.multiarray\n",
 }
-"""Protocol 2 writes names as plain lines, so one text can take another's place."""
+"""Protocol 3 writes names as plain lines, so one text can take another's place."""
 
 
 def legacy(thing) -> bytes:
-    written = pickle.dumps(thing, protocol=2)
+    written = pickle.dumps(thing, protocol=3)
     for new, old in OLD_NAMES.items():
         written = written.replace(new.encode(), old.encode())
     return written
@@ -106,8 +107,6 @@ def test_columns_come_in_their_order_with_their_types(path, attribute):
 
 
 def test_reading_does_not_import_pandas(path):
-    import subprocess
-
     path.write_bytes(legacy(table_frame()))
     code = (
         "import sys; from pathlib import Path; from modelyard.datasets.legacy_pickle import read_dataframe\n"

@@ -253,7 +253,7 @@ def test_bad_trials_fail_with_a_reason_and_the_study_goes_on(
     assert "not a number" in reasons[3]
     assert all(f"trial {number} failed: {reasons[number]}" in caplog.text for number in (1, 2, 3))
     (error,) = tmp_path.glob("work/tune/*/trial_0001/error.txt")
-    assert "toy_tuning.py" in error.read_text()
+    assert "in _plant" in error.read_text()
 
 
 def test_trained_model_stays_when_every_trial_fails(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+_HANGS_AFTER_S = 600
 _ABSENT = "polars pydantic mlflow kedro rich pandas sklearn optuna duckdb feast great_expectations xgboost matplotlib"
 
 _BARE = f"""
@@ -47,11 +48,15 @@ def test_two_processes_train_one_network(toy: SimpleNamespace, toy_path: Path, t
         )
         for rank in range(2)
     ]
-    errors = [process.communicate()[1] for process in processes]
+    try:
+        errors = [process.communicate(timeout=_HANGS_AFTER_S)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], errors
     first, second = load_file(tmp_path / "0.safetensors"), load_file(tmp_path / "1.safetensors")
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["epoch_0005", "epoch_0006"]
-    alone = toy.fit(**toy.EVEN)
+    alone = toy.fit(**toy.even())
     for name, tensor in alone.network.state_dict().items():
         np.testing.assert_array_equal(first[name], second[name])
         assert first[name] == pytest.approx(tensor.numpy(), abs=1e-5)

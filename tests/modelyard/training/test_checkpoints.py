@@ -49,7 +49,7 @@ def test_killed_run_continues_with_the_same_bits(toy: SimpleNamespace, toy_path:
 
     def evaluate(network: nn.Module) -> float:
         evaluated.append(1)
-        return toy.accuracy(network)
+        return float(toy.accuracy(network))
 
     resumed = toy.fit(checkpoints=tmp_path, evaluate=evaluate, report=lambda epoch, value: reported.append(epoch))
     whole = toy.fit()

@@ -67,8 +67,10 @@ def fit(params: LoopParameters = PARAMS, **options: Any) -> TrainingResult[nn.Mo
     return train(**(arguments | options), params=params)
 
 
-# 320 rows are whole batches for one process and for two, so that both take the same steps.
-EVEN: dict[str, Any] = {"network": nn.Sequential(nn.Linear(6, 1), nn.Flatten(0)), "arrays": rows(1, 320)}
+def even() -> dict[str, Any]:
+    """Arguments for one process or two: 320 rows are whole batches for both, and nothing is drawn but the order."""
+    with seeded(1):
+        return {"network": nn.Sequential(nn.Linear(6, 1), nn.Flatten(0)), "arrays": rows(1, 320)}
 
 
 def _die_after(epoch: int) -> Any:
@@ -84,5 +86,5 @@ if __name__ == "__main__":
     if command == "kill":
         fit(checkpoints=Path(folder), report=_die_after(int(argument)))
     else:
-        result = fit(checkpoints=Path(folder), **EVEN)
+        result = fit(checkpoints=Path(folder), **even())
         save_weights(result.network, Path(argument))
