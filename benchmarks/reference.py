@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from modelyard.datasets.catalogue import load_catalogue
+from modelyard.datasets.catalogue import Result, load_catalogue
 from modelyard.paths import data_directory
-from modelyard.registry import check_project_name, load_project
+from modelyard.registry import check_project_name, load_project, project_names
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -34,7 +34,7 @@ def run(project: str) -> None:
     record = json.loads((reporting / "run_record.json").read_text())
     kept = ("n_test", "metrics", "floor", "gate", "data_digest", "code")
     result = {name: metrics[name] for name in kept} | {
-        "dataset": record["parameters"]["ingest"]["dataset"],
+        "dataset": record["parameters"]["ingest"].get("dataset", record["source"]),
         "primary": load_project(project).metrics.primary,
         "device": record["device"]["kind"],
     }
@@ -55,39 +55,50 @@ def _overview(results: dict[str, Any]) -> str:
         "| project | data | metric | floor | ours (95 % interval) | published | command |",
         "|---|---|---|---|---|---|---|",
     ]
-    for project, result in results.items():
+    for project in project_names():
+        title, command = load_project(project).title, f"`kedro run --pipeline={project}`"
+        result = results.get(project)
+        if result is None:
+            lines.append(f"| [{project}](pipelines/{project}/README.md): {title} | – | – | – | – | – | {command} |")
+            continue
         primary = result["primary"]
         published = _published(result["dataset"], primary)
         best = max(published, key=lambda item: item[1], default=None)
         lines.append(
-            f"| [{project}](pipelines/{project}/README.md): {load_project(project).title} "
+            f"| [{project}](pipelines/{project}/README.md): {title} "
             f"| `{result['dataset']}` | {primary} | {result['floor'][primary]:.3f} "
             f"| {_with_interval(result['metrics'][primary])} "
-            f"| {f'{best[1]:.3f} ({best[0]})' if best else '–'} | `kedro run --pipeline={project}` |"
+            f"| {f'{best[1]:.3f} ({best[0]})' if best else '–'} | {command} |"
         )
     return "\n".join(lines)
 
 
 def _details(result: dict[str, Any]) -> str:
-    entry = load_catalogue()[result["dataset"]]
-    methods = [reference for reference in entry.reference_results if reference.evidence == "seen"]
+    methods = [reference for reference in _references(result["dataset"]) if reference.evidence == "seen"]
     heads = ["metric", "ours (95 % interval)", "trivial floor", *(reference.method for reference in methods)]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for name, metric in result["metrics"].items():
         values = [reference.values.get(name) for reference in methods]
         cells = [f"{value:.3f}" if isinstance(value, float) else "–" for value in values]
         floor = result["floor"][name]
-        lines.append(f"| {name} | {_with_interval(metric)} | {_number(floor)} | {' | '.join(cells)} |")
-    source = f"Published columns: {methods[0].source}." if methods else ""
-    return "\n".join([*lines, "", f"{result['n_test']:,} test rows, {result['device']}. {source}"])
+        lines.append(f"| {' | '.join([name, _with_interval(metric), _number(floor), *cells])} |")
+    source = f" Published columns: {methods[0].source}." if methods else ""
+    return "\n".join([*lines, "", f"{result['n_test']:,} test rows, {result['device']}.{source}"])
 
 
 def _published(dataset: str, metric: str) -> list[tuple[str, float]]:
-    references = load_catalogue()[dataset].reference_results
     found = [
-        (reference.method, reference.values.get(metric)) for reference in references if reference.evidence == "seen"
+        (reference.method, reference.values.get(metric))
+        for reference in _references(dataset)
+        if reference.evidence == "seen"
     ]
     return [(method, value) for method, value in found if isinstance(value, float)]
+
+
+def _references(dataset: str) -> tuple[Result, ...]:
+    """Published results on a data set; a project without a public one has none."""
+    entry = load_catalogue().get(dataset)
+    return entry.reference_results if entry else ()
 
 
 def _with_interval(metric: dict[str, float]) -> str:

@@ -1,12 +1,12 @@
 """Our training loop beside a hand-written one and Lightning: rows per second of the same fit.
 
-    python benchmarks/training.py [--rounds 7] [--threads 1]
+    python benchmarks/training.py [--rounds 15] [--threads 1]
     PYTHONPATH=.bench python benchmarks/training.py        # with Lightning, from `make bench-env`
 
 All three train the same network from the same weights on the same rows in memory, with AdamW (fused), clipping,
 warm-up and cosine, and keep the mean loss; on CUDA in bfloat16 with the rows on the device. They take turns (A B C A B
 C) in one process; a figure is the median over the rounds, a ratio the median of each round's ratio. Time is that of
-the whole call, set-up included. Beside the ratio by the clock stands the one by the process's CPU time, which other
+the whole call, set-up included; about a second, so that a round sees one state of the machine. Beside the ratio by the clock stands the one by the process's CPU time, which other
 work on the same machine hardly moves. Lightning gets the same ready-made batches as the hand-written loop, not a
 DataLoader.
 """
@@ -76,9 +76,9 @@ def _cnn() -> nn.Module:
 
 
 TASKS = {
-    "MLP 32-128-128-1": Task(build=_mlp, shape=(32,), n_rows=50_000, batch_size=256, epochs=8),
-    "CNN 3x32x32, 2 conv": Task(build=_cnn, shape=(3, 32, 32), n_rows=3_000, batch_size=64, epochs=2),
-    "GRU 40 steps, 64 units": Task(build=_Recurrent, shape=(40, 8), n_rows=6_000, batch_size=128, epochs=2),
+    "MLP 32-128-128-1": Task(build=_mlp, shape=(32,), n_rows=50_000, batch_size=256, epochs=3),
+    "CNN 3x32x32, 2 conv": Task(build=_cnn, shape=(3, 32, 32), n_rows=1_024, batch_size=64, epochs=1),
+    "GRU 40 steps, 64 units": Task(build=_Recurrent, shape=(40, 8), n_rows=4_096, batch_size=128, epochs=1),
 }
 
 
@@ -222,7 +222,7 @@ def _ratio(seconds: dict[str, list[float]], name: str) -> float:
 def main() -> None:
     """Reads the options and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=None, help="CPU threads; default: torch's choice")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", module="lightning")

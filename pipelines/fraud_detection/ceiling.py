@@ -25,6 +25,7 @@ from pipelines.fraud_detection.simulator import (
     BURST_S,
     CLONED_FACTOR,
     DAY_S,
+    HABIT,
     HOUR_SPREAD_S,
     LARGE_SCALE,
     SPREE_S,
@@ -209,8 +210,11 @@ def _purchase_rates(world: World, drawn: pl.DataFrame) -> Floats:
     owner = np.repeat(np.arange(params.n_customers), np.diff(world.near_begins))
     reached = owner * params.n_terminals + world.near  # sorted: customer by customer, terminals in order
     wanted = customer * params.n_terminals + terminal
-    is_near = reached[np.minimum(np.searchsorted(reached, wanted), len(reached) - 1)] == wanted
-    choice = (1 - params.away_share) * is_near / reach + params.away_share / params.n_terminals
+    index = np.minimum(np.searchsorted(reached, wanted), len(reached) - 1)
+    is_near = reached[index] == wanted
+    rank = np.where(is_near, (index - world.near_begins[customer] - customer) % reach, 0)
+    habit = ((rank + 1) / reach) ** (1 / HABIT) - (rank / reach) ** (1 / HABIT)
+    choice = (1 - params.away_share) * is_near * habit + params.away_share / params.n_terminals
     rates: Floats = world.rates[customer] * np.array(WEEKDAY_FACTORS)[weekday] * of_day * choice
     return rates
 

@@ -53,7 +53,7 @@ class InputColumn(NamedTuple):
     value: pl.Expr
     topic: str
     words: str
-    number: Callable[[float], float] = float
+    number: Callable[[float], float | str] = float
 
 
 def model_inputs(examples: pl.DataFrame) -> Inputs:
@@ -89,8 +89,8 @@ def _of_the_transaction() -> dict[str, InputColumn]:
     return {
         "log_amount": InputColumn(pl.col("amount_eur").log1p(), "amount", "the amount is {:.2f} EUR", math.expm1),
         "hour_of_day": InputColumn(time.hour() + time.minute() / 60, "time of day", "it happened at {:.0f} h (UTC)"),
-        "is_night": InputColumn(pl.col("is_night"), "time of day", "whether it happened at night: {:.0f}"),
-        "is_weekend": InputColumn(pl.col("is_weekend"), "weekday", "whether it happened at the weekend: {:.0f}"),
+        "is_night": InputColumn(pl.col("is_night"), "time of day", "during the night: {}", _yes_no),
+        "is_weekend": InputColumn(pl.col("is_weekend"), "weekday", "at the weekend: {}", _yes_no),
     }
 
 
@@ -161,7 +161,7 @@ def _of_the_terminal() -> dict[str, InputColumn]:
     frauds = {days: (count[days] * pl.col(f"terminal_risk_{days}d")).round() for days in WINDOWS_DAYS}
     before = {days: (frauds[longer] - frauds[days], count[longer] - count[days]) for days, longer in ((1, 7), (7, 30))}
     topic = "terminal"
-    columns = {}
+    columns: dict[str, InputColumn] = {}
     for days in WINDOWS_DAYS:
         columns |= {
             f"terminal_tx_count_{days}d": InputColumn(
@@ -206,6 +206,10 @@ def _of_the_terminal() -> dict[str, InputColumn]:
     }
 
 
+def _yes_no(value: float) -> str:
+    return "yes" if value else "no"
+
+
 def _earlier_amounts() -> pl.Expr:
     """The amounts before the current one, without padding; null where there are none."""
     import polars as pl
@@ -228,8 +232,10 @@ def _log_ratio(amount: pl.Expr, reference: pl.Expr) -> pl.Expr:
 
 
 def _sequence(examples: pl.DataFrame) -> Floats:
-    """The numbers of each step: whether it is real, log amount, that over the customer's mean, the current amount over
-    it, log age, time of day as sine and cosine, log of earlier uses of its terminal, its terminal's risk.
+    """What the network is told of each transaction.
+
+    Whether it is real, its log amount, that over the customer's mean, the current amount over it, log age, time of
+    day as sine and cosine, log of earlier uses of its terminal, its terminal's risk.
     """
     import numpy as np
     import polars as pl

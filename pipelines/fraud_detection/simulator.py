@@ -52,6 +52,9 @@ BURST_NIGHT_S = 5 * 3_600
 TINY_EUR = (0.5, 3.0)
 """Amounts of card testing, uniform."""
 
+HABIT = 2.0
+"""A customer's n-th favourite of N terminals within reach is drawn where a uniform variable to this power is n / N."""
+
 LARGE_SCALE = 0.5
 """A large amount is the threshold times one plus an exponential variable of this mean."""
 
@@ -288,8 +291,9 @@ def _purchases(world: World, rng: np.random.Generator) -> pl.DataFrame:
     day = np.repeat(np.tile(np.arange(params.n_days), params.n_customers), counts.ravel())
     of_day = (world.peaks_s[customer] + rng.normal(0, HOUR_SPREAD_S, len(day))) % DAY_S
     second = day * DAY_S + of_day.astype(np.int64)
-    begins, reach = world.near_begins[customer], np.diff(world.near_begins)[customer]
-    terminal = world.near[begins + (rng.random(len(day)) * reach).astype(np.int64)]
+    reach = np.diff(world.near_begins)[customer]
+    rank = (rng.random(len(day)) ** HABIT * reach).astype(np.int64)
+    terminal = world.near[world.near_begins[customer] + (rank + customer) % reach]
     is_away = rng.random(len(day)) < params.away_share
     terminal = np.where(is_away, rng.integers(0, params.n_terminals, len(day)), terminal)
     amount = rng.gamma(AMOUNT_SHAPE, world.means_at(customer, second) / AMOUNT_SHAPE)

@@ -104,7 +104,9 @@ class TrackingHook:
         self._is_failed = False
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "CatalogProtocol[Any, Any]") -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "CatalogProtocol[Any, Any]"
+    ) -> None:
         """Starts the run. A pipeline of several projects is tracked as one run of its own experiment."""
         projects = _projects_in(pipeline)
         if not projects:
@@ -163,15 +165,26 @@ class SummaryHook:
         self._seconds: dict[str, float] = {}
 
     @hook_impl
+    def before_dataset_loaded(self, node: "Node") -> None:
+        """A stage begins with the loading of its inputs."""
+        if node.name not in self._started:
+            self._started[node.name] = time.perf_counter()
+            logger.info("▸ %s", node.name)
+
+    @hook_impl
     def before_node_run(self, node: "Node") -> None:
-        """Says which stage begins."""
-        self._started[node.name] = time.perf_counter()
-        logger.info("▸ %s", node.name)
+        """A stage without inputs begins here."""
+        self.before_dataset_loaded(node)
 
     @hook_impl
     def after_node_run(self, node: "Node") -> None:
-        """Notes the time."""
+        """Notes the time so far."""
         self._seconds[node.name] = time.perf_counter() - self._started[node.name]
+
+    @hook_impl
+    def after_dataset_saved(self, node: "Node") -> None:
+        """A stage ends with the saving of its last output: features are published, versions registered there."""
+        self.after_node_run(node)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: "Pipeline", catalog: "CatalogProtocol[Any, Any]") -> None:

@@ -6,6 +6,7 @@ the saved model), which loads the project's model by the project's own code.
 
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -44,14 +45,16 @@ def save(project: "Project", model: Any, folder: Path) -> None:
         project.model_format.save(model, native)
         (native / _PROJECT_FILE).write_text(json.dumps({"project": project.name}))
         versions = library_versions()
-        mlflow.pyfunc.save_model(
-            path=str(folder),
-            loader_module=__name__,
-            data_path=str(native),
-            signature=signature(project.api.request, project.api.response),
-            pip_requirements=[f"{name}=={version}" for name, version in versions.items() if name != "python"],
-        )
-    # MLflow's own input_example would load and call the model to infer a signature; ours is known.
+        with warnings.catch_warnings():
+            # MLflow asks for an input example, to infer a signature by calling the model; ours is known.
+            warnings.simplefilter("ignore", UserWarning)
+            mlflow.pyfunc.save_model(
+                path=str(folder),
+                loader_module=__name__,
+                data_path=str(native),
+                signature=signature(project.api.request, project.api.response),
+                pip_requirements=[f"{name}=={version}" for name, version in versions.items() if name != "python"],
+            )
     example = {"dataframe_records": [project.api.example.model_dump(mode="json")]}
     (folder / "serving_input_example.json").write_text(json.dumps(example, indent=2))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelyard import telemetry
+from modelyard.files import atomic_file, writing
 from modelyard.paths import data_directory, repository
 
 if TYPE_CHECKING:
@@ -29,27 +30,62 @@ def tracking_uri() -> str:
 
 
 def artifact_location(experiment: str) -> str | None:
-    """Where a new experiment keeps its artifacts; None leaves it to the tracking server."""
-    if os.environ.get("MLFLOW_TRACKING_URI"):
+    """Where a new experiment keeps its artifacts; None leaves it to the tracking server that is named by an address."""
+    if tracking_uri().startswith("http"):
         return None
     return (_state_directory() / "mlartifacts" / experiment).as_uri()
 
 
 def client() -> "MlflowClient":
-    """A client on :func:`tracking_uri`; the database's tables are made by whoever comes first.
-
-    Raises:
-        BusyError: The database stays locked by another process.
-    """
+    """A client on :func:`tracking_uri`; the database's tables are made by whoever comes first."""
     telemetry.switch_off()
     import mlflow
 
+    wished = os.environ.get("MLFLOW_TRACKING_URI")
     uri = tracking_uri()
     if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        _make_database(Path(uri.removeprefix("sqlite:///")))
     mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or uri)
-    return mlflow.MlflowClient()
+    if wished is None:
+        # mlflow writes the environment too, where child processes would take it for the user's wish.
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or uri)
+
+
+def download_version(project: str, version: str, folder: Path) -> Path:
+    """Brings the files of a registered version into ``folder``.
+
+    Returns:
+        The MLflow model folder.
+
+    Raises:
+        mlflow.exceptions.MlflowException: There is no such version.
+    """
+    telemetry.switch_off()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow.artifacts import download_artifacts
+
+    found = client().get_model_version(project, version)
+    return Path(download_artifacts(found.source, dst_path=str(folder), tracking_uri=tracking_uri()))
+
+
+def _make_database(path: Path) -> None:
+    """Makes MLflow's SQLite database whole or not at all.
+
+    MLflow takes a fresh file through some fifty migrations; two processes at it, or a kill half-way, leave a file that
+    no MLflow can open again.
+    """
+    from filelock import FileLock
+    from mlflow import MlflowClient
+
+    if path.exists():
+        return
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            with atomic_file(path) as temporary:
+                MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments()
 
 
 def experiment_id(store: "MlflowClient", name: str) -> str:

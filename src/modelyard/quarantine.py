@@ -22,14 +22,15 @@ from modelyard.records import Contract
 if TYPE_CHECKING:
     import polars as pl
 
-ROW_NUMBER, REASONS, RULES, IS_RELEASABLE, ROW_DIGEST = (
+ROW_NUMBER, REASONS, RULES, CHECKS, IS_RELEASABLE, ROW_DIGEST = (
     "row_number",
     "rejected_because",
     "broken_rules",
+    "broken_checks",
     "is_releasable",
     "row_digest",
 )
-BOOKKEEPING = (ROW_NUMBER, PARSE_ERRORS, REASONS, RULES, IS_RELEASABLE, ROW_DIGEST)
+BOOKKEEPING = (ROW_NUMBER, PARSE_ERRORS, REASONS, RULES, CHECKS, IS_RELEASABLE, ROW_DIGEST)
 """Columns of the rejected table that are not the row's own content."""
 
 CORRECTION_TIMEZONE = "UTC"
@@ -41,7 +42,7 @@ class Applied(NamedTuple):
 
     Args:
         records: The records, corrected cells replaced; same rows, same order.
-        waived: Columns ``row`` (position from 0) and ``rule``: what a row released as it is may break.
+        waived: Columns ``row`` (position from 0) and ``check``: what a row released as it is may break.
         corrected: Positions of corrected rows.
         n_stale: Releases that match no row.
     """
@@ -88,12 +89,12 @@ def no_releases() -> "pl.DataFrame":
     """An empty table of releases, with its columns.
 
     ``row_digest`` and ``key`` name the row; ``corrections`` is a JSON object, column to new value as text or null,
-    ``{}`` for a row released as it is; ``waived_rules`` are the rules that such a row may break; ``note`` is free text.
+    ``{}`` for a row released as it is; ``waived_checks`` names the rules that such a row may break; ``note`` says why.
     """
     import polars as pl
 
     text = dict.fromkeys((ROW_DIGEST, "key", "corrections"), pl.String)
-    return pl.DataFrame(schema=text | {"waived_rules": pl.List(pl.String), "note": pl.String})
+    return pl.DataFrame(schema=text | {"waived_checks": pl.List(pl.String), "note": pl.String})
 
 
 def apply_releases(records: "pl.DataFrame", released: "pl.DataFrame | None", contract: Contract) -> Applied:
@@ -107,7 +108,7 @@ def apply_releases(records: "pl.DataFrame", released: "pl.DataFrame | None", con
     import polars as pl
 
     if released is None or released.is_empty():
-        return Applied(records, pl.DataFrame(schema={"row": pl.Int64, "rule": pl.String}), [], 0)
+        return Applied(records, pl.DataFrame(schema={"row": pl.Int64, "check": pl.String}), [], 0)
     key = pl.col(contract.key).cast(pl.String)
     # Identical copies share a key, so this selection holds all copies of each row it holds.
     is_candidate = key.is_in(released["key"].drop_nulls().implode()) | key.is_null()
@@ -116,7 +117,7 @@ def apply_releases(records: "pl.DataFrame", released: "pl.DataFrame | None", con
     named = candidates.select("row", row_digests(candidates.drop("row")))
     matched = named.join(released, on=ROW_DIGEST, how="inner", maintain_order="left")
     is_corrected = pl.col("corrections") != "{}"
-    waived = matched.filter(~is_corrected).select("row", pl.col("waived_rules").alias("rule")).explode("rule")
+    waived = matched.filter(~is_corrected).select("row", pl.col("waived_checks").alias("check")).explode("check")
     corrections = {
         row: json.loads(text) for row, text in matched.filter(is_corrected).select("row", "corrections").iter_rows()
     }
@@ -197,8 +198,8 @@ def release(
             ROW_DIGEST: rows[ROW_DIGEST],
             "key": rows[key].cast(pl.String),
             "corrections": [json.dumps(values, sort_keys=True) for values in corrections],
-            "waived_rules": [
-                [] if values else rules for values, rules in zip(corrections, rows[RULES].to_list(), strict=True)
+            "waived_checks": [
+                [] if values else checks for values, checks in zip(corrections, rows[CHECKS].to_list(), strict=True)
             ],
             "note": [note] * rows.height,
         },

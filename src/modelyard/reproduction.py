@@ -48,14 +48,12 @@ def fetch_version(project: str, version: str, folder: Path) -> Path:
     Raises:
         ConfigurationError: There is no such version.
     """
-    import mlflow
     from mlflow.exceptions import MlflowException
 
-    from modelyard.mlflow_store import client, tracking_uri
+    from modelyard.mlflow_store import download_version, tracking_uri
 
-    client()
     try:
-        return Path(mlflow.artifacts.download_artifacts(f"models:/{project}/{version}", dst_path=str(folder)))
+        return download_version(project, version, folder)
     except MlflowException as error:
         raise ConfigurationError(
             f"{project} has no version {version}.", where=tracking_uri(), way_out="mlflow ui shows the versions"

@@ -146,9 +146,9 @@ def _add_to_table(readme: Path, name: str, title: str) -> bool:
     rows = [n for n, line in enumerate(lines) if line.startswith("|") and "kedro run --pipeline=" in line]
     if not rows:
         return False
-    cells = ["–" for _ in lines[rows[-1]].strip().strip("|").split("|")]
-    model = [cell.strip() for cell in lines[rows[-1]].strip().strip("|").split("|")]
-    cells[0] = f"[{title}](pipelines/{name})"
+    model = lines[rows[-1]].strip().strip("|").split("|")
+    cells = ["–"] * len(model)
+    cells[0] = f"[{name}](pipelines/{name}/README.md): {title}"
     cells[next(n for n, cell in enumerate(model) if "kedro run --pipeline=" in cell)] = f"`kedro run --pipeline={name}`"
     lines.insert(rows[-1] + 1, f"| {' | '.join(cells)} |")
     write_text(readme, "\n".join(lines) + "\n")

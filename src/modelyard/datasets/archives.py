@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from modelyard.datasets.catalogue import Archive, PublishedFile
-from modelyard.errors import FetchError
+from modelyard.errors import FetchError, StorageError
 from modelyard.files import sha256_of_file, writing
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError)
@@ -71,9 +71,13 @@ def _tar_members(packed: Path, names: dict[str, PublishedFile]) -> Iterator[tupl
 
 
 def _write(source: IO[bytes], part: Path) -> None:
-    with writing(part):
-        part.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as target:
-            shutil.copyfileobj(source, target)
-            target.flush()
-            os.fsync(target.fileno())
+    try:
+        with writing(part):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as target:
+                shutil.copyfileobj(source, target)
+                target.flush()
+                os.fsync(target.fileno())
+    except StorageError:
+        part.unlink(missing_ok=True)
+        raise

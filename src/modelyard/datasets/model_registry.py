@@ -123,15 +123,11 @@ def version_by_alias(store: "MlflowClient", project: str, alias: str) -> "ModelV
 
 def load_version(project: str, version: str) -> Any:
     """The project's model of a registered version."""
-    import mlflow
-
     from modelyard.mlflow_model import load
-    from modelyard.mlflow_store import client
+    from modelyard.mlflow_store import download_version
 
-    client()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = mlflow.artifacts.download_artifacts(f"models:/{project}/{version}", dst_path=temporary)
-        return load(Path(folder))
+        return load(download_version(project, version, Path(temporary)))
 
 
 def _version_by_digest(store: "MlflowClient", project: str, digest: str) -> "ModelVersion | None":

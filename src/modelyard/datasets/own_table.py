@@ -255,7 +255,7 @@ def _find_columns(path: Path, header: Sequence[str], wanted: Mapping[str, str]) 
             where=str(path),
             way_out="rename one of them",
         )
-    names = dict(wanted) | ({"split": "split"} if "split" in header else {})
+    names = ({"split": "split"} if "split" in header else {}) | dict(wanted)
     dropped = [column for column in header if column not in names.values()]
     if dropped:
         logger.info("dropped columns that the contract does not have: %s", ", ".join(dropped))

@@ -28,9 +28,11 @@ def contract_expectations(contract: Contract, has_split: bool) -> "list[Expectat
         gxe.ExpectColumnValuesToBeUnique(column=contract.key, description=f"{contract.key} must be unique"),
     ]
     required = [column.name for column in contract.columns if not column.nullable]
+    if has_split and all(column.name != "split" for column in contract.columns):
+        required.append("split")
     promises += [
         gxe.ExpectColumnValuesToNotBeNull(column=name, description=f"{name} must have a value")
-        for name in dict.fromkeys([contract.key, *required, *(["split"] if has_split else [])])
+        for name in dict.fromkeys([contract.key, *required])
     ]
     if has_split:
         promises.append(gxe.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS)))
@@ -47,11 +49,11 @@ def broken_rules(
         checks: Checks of :func:`contract_expectations`, then of the project's expectations.
         contract: Names the key.
         n_promises: How many of ``checks`` are the contract's; nobody can waive those.
-        waived: Columns ``row`` and ``rule``: what was released.
+        waived: Columns ``row`` and ``check`` (a name): what was released.
 
     Returns:
         The rules that reject a row, and those that were waived. Both have the columns ``row`` (position from 0),
-        ``position`` (of the check), ``rule``, ``reason`` and ``is_promise``, ordered by row and position.
+        ``position`` and ``check`` (its name), ``rule``, ``reason`` and ``is_promise``, ordered by row and position.
     """
     import polars as pl
 
@@ -61,7 +63,7 @@ def broken_rules(
         if check.rows and not check.is_warning and position != 1
     ]
     broken = pl.concat([_nothing(), *frames])
-    let_through = broken.filter(~pl.col("is_promise")).join(waived, on=["row", "rule"], how="semi")
+    let_through = broken.filter(~pl.col("is_promise")).join(waived, on=["row", "check"], how="semi")
     broken = broken.join(let_through, on=["row", "position"], how="anti")
     duplicates = _duplicates(records, checks[1], contract.key, broken["row"])
     return pl.concat([broken, duplicates]).sort("row", "position"), let_through.sort("row", "position")
@@ -70,7 +72,7 @@ def broken_rules(
 def _nothing() -> "pl.DataFrame":
     import polars as pl
 
-    texts = {"rule": pl.String, "reason": pl.String}
+    texts = dict.fromkeys(("check", "rule", "reason"), pl.String)
     return pl.DataFrame(schema={"row": pl.Int64, "position": pl.Int64, **texts, "is_promise": pl.Boolean})
 
 
@@ -86,6 +88,7 @@ def _broken(records: "pl.DataFrame", check: Check, position: int, is_promise: bo
     return cells.select(
         "row",
         pl.lit(position, dtype=pl.Int64).alias("position"),
+        pl.lit(check.name).alias("check"),
         pl.lit(check.rule).alias("rule"),
         _reason(check, cells).alias("reason"),
         pl.lit(is_promise).alias("is_promise"),
@@ -139,6 +142,7 @@ def _duplicates(records: "pl.DataFrame", check: Check, key: str, rejected: "pl.S
     return cells.select(
         "row",
         pl.lit(1, dtype=pl.Int64).alias("position"),
+        pl.lit(check.name).alias("check"),
         pl.lit(check.rule).alias("rule"),
         pl.format("{} = {} is also in row {}{}", pl.lit(key), _value(cells, key), pl.col("kept") + 1, verdict).alias(
             "reason"

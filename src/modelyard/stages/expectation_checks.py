@@ -41,6 +41,8 @@ class Check:
     """One expectation, evaluated.
 
     Args:
+        name: What it is whatever its bounds: "expect_column_values_to_be_between(amount_eur)". Releases name rules so,
+            because a bound may be the present time and change with every run.
         rule: The expectation in words: "amount_eur values must be between 0 and 100000".
         columns: Columns it speaks about.
         is_row_level: Whether single rows break it. False: it speaks about the whole table, and breaking it stops.
@@ -52,6 +54,7 @@ class Check:
         error: Why it could not be evaluated; empty where it was.
     """
 
+    name: str
     rule: str
     columns: tuple[str, ...]
     is_row_level: bool
@@ -147,6 +150,7 @@ def _check(expectation: "Expectation", result: "ExpectationValidationResult") ->
     rows = found.get("unexpected_index_list")
     is_row_level = _is_row_level(expectation) and (rows is not None or bool(result.success))
     check = Check(
+        name=_name(expectation),
         rule=in_words(expectation),
         columns=_columns(expectation),
         is_row_level=is_row_level,
@@ -171,6 +175,13 @@ def _is_row_level(expectation: "Expectation") -> bool:
     return isinstance(expectation, kinds) and float(getattr(expectation, "mostly", 1)) >= 1
 
 
+def _name(expectation: "Expectation") -> str:
+    condition = getattr(expectation, "row_condition", None)
+    return f"{expectation.configuration.type}({', '.join(_columns(expectation))})" + (
+        f" if {condition}" if condition else ""
+    )
+
+
 def _columns(expectation: "Expectation") -> tuple[str, ...]:
     names = [getattr(expectation, name, None) for name in ("column", "column_A", "column_B")]
     return (*(str(name) for name in names if name), *map(str, getattr(expectation, "column_list", None) or ()))
@@ -180,7 +191,7 @@ def _observed(found: dict[str, Any]) -> str:
     if found.get("observed_value") is not None:
         return _shown(found["observed_value"])
     if found.get("partial_missing_list"):
-        return "missing: " + ", ".join(map(_shown, found["partial_missing_list"]))
+        return ", ".join(map(_shown, found["partial_missing_list"])) + " missing"
     if found.get("element_count"):
         return f"{found.get('unexpected_percent_nonmissing', found.get('unexpected_percent', 0.0)):.3g} % break it"
     return ""

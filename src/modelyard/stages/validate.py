@@ -17,8 +17,17 @@ from modelyard.errors import DataContractError
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.paths import data_directory
 from modelyard.project import Project
-from modelyard.quarantine import IS_RELEASABLE, REASONS, ROW_DIGEST, ROW_NUMBER, RULES, apply_releases, row_digests
-from modelyard.records import Contract, Dtype
+from modelyard.quarantine import (
+    CHECKS,
+    IS_RELEASABLE,
+    REASONS,
+    ROW_DIGEST,
+    ROW_NUMBER,
+    RULES,
+    apply_releases,
+    row_digests,
+)
+from modelyard.records import Column, Contract, Dtype
 from modelyard.stages.broken_rules import broken_rules, contract_expectations
 from modelyard.stages.expectation_checks import Check, evaluate, pandas_view
 from modelyard.stages.validation_report import render_report
@@ -30,6 +39,9 @@ if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
 logger = logging.getLogger(__name__)
+
+_PARSE_ERRORS = Column(name=PARSE_ERRORS, dtype="string", description="Cells that cannot be read.", nullable=True)
+_SPLIT = Column(name="split", dtype="string", description="The official split.")
 
 
 class ValidateParameters(Parameters):
@@ -47,7 +59,7 @@ class Validated(NamedTuple):
     Args:
         records: Accepted rows: the contract's columns, and ``split`` where given.
         rejected: Rejected rows as they came, with ``row_number`` (from 1), ``rejected_because`` (in words, with the
-            offending values), ``broken_rules``, ``is_releasable`` and ``row_digest``.
+            offending values), ``broken_rules``, ``broken_checks``, ``is_releasable`` and ``row_digest``.
         report: One self-contained HTML page.
         summary: Row counts, checks and, under ``stop``, why the run may not go on (empty: it may).
     """
@@ -63,7 +75,7 @@ def make_validate(project: Project) -> Callable[..., Any]:
 
     def validate_records(raw_records: Any, released_records: Any, ingest_params: Any, params: Any) -> Any:
         source = f"source '{ingest_params.source}'"
-        if getattr(ingest_params, "path", None) is not None:
+        if getattr(ingest_params, "path", None):
             source += f", {ingest_params.path}"
         validated = validate(
             raw_records,
@@ -93,11 +105,12 @@ def accept_records(checked_records: Any, validation_summary: Any) -> Any:
     found += [f"    {sample}" for sample in validation_summary["samples"]]
     report = data_directory() / "08_reporting" / project / "validation_report.html"
     rejected = data_directory() / "02_intermediate" / project / "rejected_records.parquet"
+    look = f"kedro quarantine show {project}; " if validation_summary["n_rejected"] else "open the report; "
     raise DataContractError(
         "\n".join(found),
         where=f"{validation_summary['source']}\n           report {report}\n           rejected rows {rejected}",
-        way_out=f"kedro quarantine show {project}; correct the data or map its columns (ingest.columns); release rows "
-        f"(kedro quarantine release {project}); or raise validate.max_rejected_share",
+        way_out=f"{look}correct the data, map its columns (ingest.columns), release rows (kedro quarantine release "
+        f"{project}), or change the limits (validate.max_rejected_share; expectations in pipelines/{project}/data.py)",
     )
 
 
@@ -152,28 +165,30 @@ def conform(raw_records: "pl.DataFrame", contract: Contract) -> tuple["pl.DataFr
     """Gives records the contract's columns and exact types, where that loses nothing.
 
     Returns:
-        The contract's columns, ``split`` where given and ``parse_errors`` (added where it is not there); and, in words,
-        the columns that are missing or of a type that does not fit.
+        The contract's columns and ``parse_errors``, null throughout where a nullable one is not there, and ``split``
+        where given; and, in words, the columns that are missing or of a type that does not fit.
     """
     import polars as pl
 
-    names = [*(column.name for column in contract.columns), "split", PARSE_ERRORS]
-    dropped = [name for name in raw_records.columns if name not in names]
+    wanted = {column.name: column for column in (*contract.columns, _PARSE_ERRORS)}
+    if "split" in raw_records.columns:
+        wanted.setdefault("split", _SPLIT)
+    dropped = [name for name in raw_records.columns if name not in wanted]
     if dropped:
         logger.info("dropped columns that the contract does not have: %s", ", ".join(dropped))
     misfits, read = [], {}
-    dtypes: dict[str, Dtype] = {column.name: column.dtype for column in contract.columns}
-    for name, dtype in [*dtypes.items(), ("split", "string"), (PARSE_ERRORS, "string")]:
+    for name, column in wanted.items():
         if name in raw_records.columns:
-            values = _cast(raw_records[name], dtype)
+            values = _cast(raw_records[name], column.dtype)
             if values is None:
-                misfits.append(f"column {name} is {raw_records[name].dtype}, the contract says {dtype}")
+                misfits.append(f"column {name} is {raw_records[name].dtype}, the contract says {column.dtype}")
             else:
                 read[name] = values
-        elif name in dtypes:
+        elif column.nullable:
+            nothing = pl.Series(name, [None], dtype=_polars_type(column.dtype))
+            read[name] = nothing.new_from_index(0, raw_records.height)
+        else:
             misfits.append(f"column {name} is missing")
-        elif name == PARSE_ERRORS:
-            read[name] = pl.Series(name, [None], dtype=pl.String).new_from_index(0, raw_records.height)
     return pl.DataFrame(read), misfits
 
 
@@ -227,7 +242,10 @@ def _rejected_rows(
         is_corrected = pl.col("row").is_in(list(corrected))
         reason = pl.when(is_corrected).then(pl.format("after correction: {}", reason)).otherwise(reason)
     why = broken.group_by("row", maintain_order=True).agg(
-        reason.alias(REASONS), pl.col("rule").alias(RULES), (~pl.col("is_promise").any()).alias(IS_RELEASABLE)
+        reason.alias(REASONS),
+        pl.col("rule").alias(RULES),
+        pl.col("check").alias(CHECKS),
+        (~pl.col("is_promise").any()).alias(IS_RELEASABLE),
     )
     rows = records[why["row"]]
     # Copies of a row share its key: digests number the copies, so they need all rows of a key.
@@ -249,13 +267,14 @@ def _nothing_accepted(
     import polars as pl
 
     accepted = pl.DataFrame(schema={column.name: _polars_type(column.dtype) for column in contract.columns})
-    reasons = pl.lit(pl.Series([list(misfits)]))
+    reasons = pl.lit(pl.Series([list(misfits)])).first()
     rejected = raw_records.select(
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW_NUMBER),
         pl.all(),
         *([] if PARSE_ERRORS in raw_records.columns else [pl.lit(None, dtype=pl.String).alias(PARSE_ERRORS)]),
         reasons.alias(REASONS),
         reasons.alias(RULES),
+        reasons.alias(CHECKS),
         pl.lit(False).alias(IS_RELEASABLE),
         pl.lit(None, dtype=pl.String).alias(ROW_DIGEST),
     )
@@ -283,4 +302,4 @@ def _log(summary: Mapping[str, Any]) -> None:
         logger.warning("%s releases match no row any more: their rows have changed", summary["n_stale_releases"])
     for check in summary["checks"]:
         if check["verdict"] == "warning":
-            logger.warning("%s: %s", check["rule"], check["observed"])
+            logger.warning("%s (seen: %s)", check["rule"], check["observed"])

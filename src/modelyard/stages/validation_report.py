@@ -1,6 +1,7 @@
 """The validation report: one HTML page that needs nothing but itself, the same bytes for the same data."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def render_report(
     return template.render(
         summary=summary,
         profile=[_profile(accepted[column.name], column) for column in contract.columns],
-        rejected=list(shown.iter_rows(named=True)),
+        rejected=[{name: _cell(value) for name, value in row.items()} for row in shown.iter_rows(named=True)],
         columns=[column.name for column in contract.columns if column.name in shown.columns],
         reasons=REASONS,
         row_number=ROW_NUMBER,
@@ -86,9 +87,15 @@ def _bars(values: "pl.Series") -> list[int]:
     return [math.ceil(_BAR_HEIGHT * count / highest) for count in counts]
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.4g}"
+def _cell(value: Any) -> Any:
+    """A value of a rejected row, exact; lists (of reasons) and missing values as they are."""
     if isinstance(value, bool):
         return str(value).lower()
-    return value.isoformat(sep=" ", timespec="seconds")[:16] if hasattr(value, "isoformat") else f"{value}"
+    return value.isoformat(sep=" ").replace("+00:00", "Z") if isinstance(value, datetime) else value
+
+
+def _text(value: Any) -> str:
+    """A value of a profile, rounded."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return f"{value:.6g}" if isinstance(value, float) else str(_cell(value))

@@ -42,7 +42,9 @@ def summarise(
     summary = _counts(accepted.height, rejected.height, max_rejected_share)
     summary["n_released"] = waived.join(broken, on="row", how="anti")["row"].n_unique()
     summary["checks"] = [_check_row(check, at, broken, waived) for at, check in enumerate(checks)]
-    stop = [f"{row['rule']} ({row['observed']})" for row in summary["checks"] if row["verdict"] == "stops the run"]
+    stop = [
+        f"{row['rule']} (seen: {row['observed']})" for row in summary["checks"] if row["verdict"] == "stops the run"
+    ]
     samples = _samples(accepted, rejected.clear(), contract) if stop else []
     if not accepted.height:
         stop = ["no rows are left"]
@@ -77,7 +79,7 @@ def _check_row(check: Check, position: int, broken: "pl.DataFrame", waived: "pl.
     n_rejected = int((broken["position"] == position).sum())
     n_waived = int((waived["position"] == position).sum())
     about = "rows" if check.is_row_level else "table"
-    observed = f"could not be evaluated: {check.error}" if check.error else check.observed and f"seen: {check.observed}"
+    observed = f"an error: {check.error}" if check.error else check.observed
     if check.is_warning and not check.is_passed:
         return _row(check.rule, about, "warning", check.n_broken, observed)
     if not check.is_row_level:

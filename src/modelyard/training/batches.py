@@ -98,12 +98,13 @@ class _Slot:
         for name, array in arrays.items():
             buffer = torch.from_numpy(np.empty((most_rows, *array.shape[1:]), array.dtype))
             self._buffers[name] = buffer.pin_memory() if device.type == "cuda" else buffer
+        self._written = {name: buffer.numpy() for name, buffer in self._buffers.items()}
 
     def fill(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> None:
         if self._copied is not None:
             self._copied.synchronize()
         for name, array in arrays.items():
-            target = self._buffers[name].numpy()[: len(rows)]
+            target = self._written[name][: len(rows)]
             if array.flags.c_contiguous:
                 np.take(array, rows, axis=0, out=target, mode="clip")
             else:  # a strided view of a memory map, which take() would copy whole

@@ -228,6 +228,21 @@ def test_no_network(server, data, monkeypatch):
     assert "The mirror did not have it either" in failure.found
 
 
+def test_a_server_that_cannot_be_reached_is_not_tried_for_each_file(data, monkeypatch):
+    asked = []
+    monkeypatch.setattr(download_module, "_PAUSES_S", (0.5,))
+    really_continue = download_module._continue
+
+    def counted(url, *rest):
+        asked.append(url)
+        really_continue(url, *rest)
+
+    monkeypatch.setattr(download_module, "_continue", counted)
+    with pytest.raises(FetchError, match="no connection"):
+        fetch("toy", catalogue={"toy": toy_dataset("http://127.0.0.1:9", {f"{n}.csv": b"x" for n in range(100)})})
+    assert len(set(asked)) < 50
+
+
 # Archives.
 
 
@@ -320,6 +335,18 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing_half(server, toy, dat
         fetch("toy", catalogue=toy)
     assert "MODELYARD_DATA_DIR" in caught.value.way_out
     assert "a.csv" not in tree(data / "01_raw" / "toy")
+    assert tree(fetch("toy", catalogue=toy)) == ALL
+
+
+def test_a_disk_that_fills_up_while_unpacking_leaves_nothing_half(server, toy, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELYARD_DATA_MIRROR", str(folder_mirror(tmp_path, {"packed.zip": zipped(PACKED)})))
+    part = data / "01_raw" / ".fetch" / "toy" / "parts" / "days" / "2.bin.part"
+    part.parent.mkdir(parents=True)
+    part.symlink_to("/dev/full")
+    with pytest.raises(StorageError, match="disk is full"):
+        fetch("toy", catalogue=toy)
+    assert "days/2.bin" not in tree(data / "01_raw" / "toy")
+    assert not part.is_symlink()
     assert tree(fetch("toy", catalogue=toy)) == ALL
 
 

@@ -70,28 +70,32 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
         params: See :class:`ScoreParameters`.
 
     Returns:
-        ``roc_auc``, ``average_precision``, and ``found_when_inspecting``: the share of failing parts among the
-        ``inspected_share`` of the rows with the highest probability. NaN where all rows are of one class.
+        ``roc_auc``, and ``found_when_inspecting``: the share of failing parts that are among the ``inspected_share``
+        of the rows with the highest probability. NaN where all rows are of one class.
     """
     import numpy as np
-    from sklearn.metrics import average_precision_score
 
     is_failing, probability = rows["is_failing"].to_numpy(), rows["failure_probability"].to_numpy()
-    if is_failing.all() or not is_failing.any():
-        return dict.fromkeys(("roc_auc", "average_precision", "found_when_inspecting"), np.nan)
     inspected = np.argsort(-probability, kind="stable")[: max(1, round(params.inspected_share * len(probability)))]
+    n_failing, n_found = is_failing.sum(), is_failing[inspected].sum()
     return {
         "roc_auc": roc_auc(is_failing, probability),
-        "average_precision": float(average_precision_score(is_failing, probability)),
-        "found_when_inspecting": float(is_failing[inspected].sum() / is_failing.sum()),
+        "found_when_inspecting": float(n_found / n_failing) if 0 < n_failing < len(is_failing) else np.nan,
     }
 
 
 def roc_auc(is_failing: NDArray[np.bool_], probability: NDArray[np.float64]) -> float:
-    """Area under the ROC curve: how often a failing part is ranked above a healthy one."""
-    from sklearn.metrics import roc_auc_score
+    """How often a failing part is ranked above a healthy one; NaN where there are no such pairs.
 
-    return float(roc_auc_score(is_failing, probability))
+    The area under the ROC curve as Mann and Whitney's U (Hanley and McNeil 1982,
+    https://doi.org/10.1148/radiology.143.1.7063747); importing scikit-learn would take longer than the training.
+    """
+    import polars as pl
+
+    ranks = pl.Series(probability).rank("average").to_numpy()
+    n_failing = int(is_failing.sum())
+    n_pairs = n_failing * (len(is_failing) - n_failing)
+    return float((ranks[is_failing].sum() - n_failing * (n_failing + 1) / 2) / n_pairs) if n_pairs else float("nan")
 
 
 def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,224 @@
+"""Point-in-time joins: for each row asked for, the latest row of a source that was known at its moment.
+
+The plan, chosen by measurement (``benchmarks/asof.py``): sort the source by entity and time (files of
+:mod:`modelyard.feature_store.store` are sorted already), find each entity's slice with one hash join, and search all
+rows' slices together, bit by bit. Only row numbers move until the end, when each feature column is gathered once.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+TIME, CREATED = "@time", "@created"
+"""Columns of the frames here: int64 instants since 1970 in one common unit; names that no feature can have."""
+
+_NEVER = -(2**63)
+"""A missing moment: before every row."""
+
+
+def known_rows(
+    asked: "pl.DataFrame",
+    source: "pl.DataFrame",
+    keys: Sequence[str],
+    *,
+    ttl: int | None,
+    only_created: bool = False,
+) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
+    """Finds, for each row of ``asked``, the latest row of ``source`` with the same keys at or before its time.
+
+    Among rows of one time the one created last counts (an unknown creation loses), then the last in the source. A
+    null key or time never matches, on either side.
+
+    Args:
+        asked: ``keys`` and ``@time``, N rows in any order, duplicates allowed.
+        source: ``keys`` of the same dtypes, ``@time`` and, where creation times are known, ``@created``.
+        keys: Columns that identify the entity. None: every row belongs to one and the same entity.
+        ttl: A row older than this (in the instants' unit) at the moment asked for is not used; None: no limit.
+        only_created: Leave out rows that had not been created by the moment asked for.
+
+    Returns:
+        Row numbers into ``source`` (N; 0 where there is no match) and whether there is a match (N).
+    """
+    import numpy as np
+
+    ordered, order = _ordered(source, keys, only_created=only_created)
+    if not ordered.height:
+        return np.zeros(asked.height, np.int64), np.zeros(asked.height, np.bool_)
+    times, latest = ordered[TIME].to_numpy(), None
+    starts = _starts(ordered, keys)
+    first, end = _slices(asked, ordered, starts, keys)
+    moments = asked[TIME].fill_null(_NEVER).to_numpy()
+    if only_created:
+        visible, latest = _by_visibility(ordered, starts)
+        count = _search(visible, first, end, moments)
+    else:
+        count = _search(times, first, end, moments)
+    found = count > 0
+    position = np.where(found, first + count - 1, 0)
+    if latest is not None:
+        position = latest[position]
+    if ttl is not None:
+        found &= moments - times[position] <= ttl
+    return (position if order is None else order[position]), found
+
+
+def latest_rows(source: "pl.DataFrame", keys: Sequence[str]) -> "NDArray[np.int64]":
+    """Row numbers of the latest row of each entity, by the rule of :func:`known_rows`; rows without key left out."""
+    import numpy as np
+
+    ordered, order = _ordered(source, keys, only_created=False)
+    if not ordered.height:
+        return np.zeros(0, np.int64)
+    ends = np.append(_starts(ordered, keys)[1:], ordered.height)
+    return ends - 1 if order is None else order[ends - 1]
+
+
+def gather(features: "pl.DataFrame", rows: "NDArray[np.int64]", found: "NDArray[np.bool_]") -> "pl.DataFrame":
+    """Rows ``rows`` of ``features`` (N), null where not ``found``; the columns are handed over one by one."""
+    import polars as pl
+
+    if not features.height:
+        return features.clear(len(rows))
+    numbers, mask = pl.Series(rows), None if found.all() else pl.DataFrame({"@found": found})
+    taken, columns = [], features.get_columns()
+    del features
+    while columns:
+        column = columns.pop(0).rechunk().gather(numbers)
+        if mask is not None:
+            # Gathering whole rows and blanking afterwards is several times faster than gathering by numbers with nulls.
+            column = mask.select(pl.when("@found").then(column).alias(column.name)).to_series()
+        taken.append(column)
+    return pl.DataFrame(taken)
+
+
+def instants(*columns: "pl.Series") -> "list[pl.Series]":
+    """Date or datetime columns as int64 since 1970 UTC, all in nanoseconds if any is, else in microseconds.
+
+    A column without time zone is taken as UTC, as Feast does.
+
+    Raises:
+        ValueError: A column holds no dates or times.
+    """
+    import polars as pl
+
+    for column in columns:
+        if not isinstance(column.dtype, (pl.Datetime, pl.Date)):
+            raise ValueError(f"column '{column.name}' holds {column.dtype}, not timestamps")
+    unit = unit_of(*columns)
+    return [column.dt.timestamp(unit) for column in columns]
+
+
+def unit_of(*columns: "pl.Series") -> Any:
+    """``ns`` if any of the columns is in nanoseconds, else ``us``: the common unit of :func:`instants`."""
+    return "ns" if any(getattr(column.dtype, "time_unit", "us") == "ns" for column in columns) else "us"
+
+
+def duration(ttl: timedelta | None, unit: str) -> int | None:
+    """``ttl`` in ``unit`` (``us`` or ``ns``); None and zero mean that a row never expires, as in Feast."""
+    microseconds = (ttl or timedelta()) // timedelta(microseconds=1)
+    return microseconds * (1000 if unit == "ns" else 1) or None
+
+
+def _ordered(
+    source: "pl.DataFrame", keys: Sequence[str], *, only_created: bool
+) -> "tuple[pl.DataFrame, NDArray[np.int64] | None]":
+    """The rows that can match, sorted by keys, time, creation and position, and their numbers in ``source``.
+
+    The numbers are None where the source is in order already.
+    """
+    import polars as pl
+
+    needed = [*keys, TIME, *([CREATED] if only_created else [])]
+    by = [*keys, TIME, *([CREATED] if CREATED in source.columns else [])]
+    if not any(source[name].null_count() for name in needed) and _is_sorted(source, by):
+        return source, None
+    # Unknown creation times come first, so that any known one wins.
+    numbers = (
+        source.select(by)
+        .with_row_index("@row")
+        .filter(pl.all_horizontal(pl.col(needed).is_not_null()))
+        .sort(by, nulls_last=False, maintain_order=True)["@row"]
+    )
+    return source[numbers], numbers.to_numpy()
+
+
+def _is_sorted(source: "pl.DataFrame", by: Sequence[str]) -> bool:
+    import polars as pl
+
+    in_order = pl.lit(True)
+    for name in reversed(by):
+        column, before = pl.col(name), pl.col(name).shift(1)
+        in_order = (column > before) | ((column == before) & in_order)
+    # The first row, and any null, gives null: only a definite "yes" everywhere else will do.
+    return bool(source.select(in_order.slice(1).fill_null(False).all()).item())
+
+
+def _starts(ordered: "pl.DataFrame", keys: Sequence[str]) -> "NDArray[np.int64]":
+    """Positions where a new entity begins, in a frame ordered by ``keys`` with at least one row."""
+    import numpy as np
+    import polars as pl
+
+    if not keys:
+        return np.zeros(1, np.int64)
+    changed = pl.any_horizontal(pl.col(key).ne(pl.col(key).shift(1)) for key in keys).fill_null(True)
+    return ordered.select(changed.arg_true()).to_series().to_numpy().astype(np.int64)
+
+
+def _slices(
+    asked: "pl.DataFrame", ordered: "pl.DataFrame", starts: "NDArray[np.int64]", keys: Sequence[str]
+) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    """First and end position of each asked row's entity in ``ordered``; an empty slice if it is unknown."""
+    import numpy as np
+    import polars as pl
+
+    if not keys:
+        return np.zeros(asked.height, np.int64), np.full(asked.height, ordered.height)
+    ends = np.append(starts[1:], ordered.height)
+    entities = ordered.select(keys)[starts].with_columns(pl.Series("@first", starts), pl.Series("@end", ends))
+    slices = asked.select(keys).join(entities, on=list(keys), how="left", maintain_order="left")
+    first, end = (slices[name].fill_null(0).to_numpy() for name in ("@first", "@end"))
+    return first, end
+
+
+def _search(
+    times: "NDArray[np.int64]", first: "NDArray[np.int64]", end: "NDArray[np.int64]", moments: "NDArray[np.int64]"
+) -> "NDArray[np.int64]":
+    """How many of ``times[first:end]`` (ascending) are at or before the moment, for all rows together.
+
+    The count is built from its highest bit down: adding a power of two is right exactly if the last of the rows that
+    it would count still qualifies. As many steps as the longest slice has bits, each a few vector operations.
+    """
+    import numpy as np
+
+    count = np.zeros(len(first), np.int64)
+    step = 1 << int((end - first).max(initial=0)).bit_length() >> 1
+    while step:
+        last = first + count + (step - 1)
+        qualifies = last < end
+        qualifies &= times[np.minimum(last, len(times) - 1, out=last)] <= moments
+        count += qualifies * step
+        step >>= 1
+    return count
+
+
+def _by_visibility(
+    ordered: "pl.DataFrame", starts: "NDArray[np.int64]"
+) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    """When rows can be seen (at their time, or at their creation if that is later), ascending within each entity.
+
+    Returns:
+        The moments, and at each of them the position in ``ordered`` of the latest row seen so far. Positions grow
+        from entity to entity, so one running maximum over the whole array never mixes two entities.
+    """
+    import numpy as np
+
+    visible = np.maximum(ordered[TIME].to_numpy(), ordered[CREATED].to_numpy())
+    entity = np.zeros(ordered.height, np.int64)
+    entity[starts] = 1
+    by_visibility = np.lexsort((visible, np.cumsum(entity)))
+    return visible[by_visibility], np.maximum.accumulate(by_visibility)

@@ -1,0 +1,191 @@
+"""Each check of the contract finds the mistake that it is there for, planted in a copy of the starter."""
+
+import itertools
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+import pipelines
+from modelyard.commands.new_project import scaffold
+from modelyard.errors import ConfigurationError
+from tests.contract import check_record, check_rooms, check_wiring
+from tests.contract.shelves import Shelves
+from tests.contract.test_projects import CHECKS
+
+NUMBERS = itertools.count()
+
+
+class Mistake(NamedTuple):
+    """One planted mistake; ``@`` stands for the project's name.
+
+    Args:
+        says: Part of what the check says about it.
+        file: One of the rooms, or a path below the root.
+        old: Text to replace; empty: the whole file.
+        new: What takes its place; None: the file is deleted.
+    """
+
+    says: str
+    file: str
+    old: str = ""
+    new: str | None = None
+
+    def plant(self, shelves: Shelves) -> None:
+        file, old, new = (part and part.replace("@", shelves.name) for part in self[1:])
+        path = shelves.root / file if "/" in file else shelves.rooms / file
+        if new is None:
+            path.unlink()
+            return
+        text = path.read_text() if old else ""
+        assert old in text
+        path.write_text(text.replace(old, new) if old else new)
+
+
+MISTAKES = {
+    check_rooms.rooms_are_the_usual_ones: [
+        Mistake("serve.py is missing", "serve.py"),
+        Mistake("utils.py is none of the rooms", "utils.py", new=""),
+    ],
+    check_rooms.wiring_is_nothing_but_wiring: [
+        Mistake("neither PROJECT nor", "pipeline.py", "PROJECT =", "SIZE = 1\nPROJECT ="),
+        Mistake("more than 60", "pipeline.py", "PROJECT =", "\n" * 30 + "PROJECT ="),
+    ],
+    check_rooms.record_is_light_to_import: [
+        Mistake("imports torch", "model.py", "from pathlib", "import torch\nfrom pathlib"),
+        Mistake("cannot be imported", "model.py", "from pathlib", "import nothing_like_it\nfrom pathlib"),
+    ],
+    check_rooms.the_name_is_on_every_shelf: [
+        Mistake("conf/ci/@/parameters.yml is missing", "conf/ci/@/parameters.yml"),
+        Mistake("not only about @", "conf/base/@/parameters.yml", "@:", "another:"),
+        Mistake("has no tests", "tests/pipelines/@/test_@.py"),
+    ],
+    check_rooms.the_readme_has_a_row: [
+        Mistake("no table row", "./README.md", new="To run it: `kedro run --pipeline=@`"),
+    ],
+    check_rooms.the_card_is_about_this_project: [
+        Mistake("# A broken copy", "README.md", "# A broken copy", "# Another title"),
+        Mistake("## Known limits", "README.md", "## Known limits", "## More"),
+    ],
+    check_rooms.no_project_imports_another: [
+        Mistake("pipelines.plums is", "data.py", "from pathlib", "import pipelines.plums\nfrom pathlib"),
+        Mistake("pipelines.plums.x", "data.py", "from pathlib", "from ..plums import x\nfrom pathlib"),
+        Mistake("pipelines.plums is", "data.py", "from pathlib", "from pipelines import plums\nfrom pathlib"),
+        Mistake("pipelines.@_2", "data.py", "from pathlib", "import pipelines.@_2\nfrom pathlib"),
+        Mistake("pipelines.plums is", "train.py", "from .model", "OTHER = 'pipelines.plums'\nfrom .model"),
+    ],
+    check_rooms.public_things_have_docstrings: [
+        Mistake("figures has no docstring", "evaluate.py", '"""What a reviewer', 'unused = """What a reviewer'),
+        Mistake("predict has no 'Returns:'", "evaluate.py", "Returns:", "Gives:"),
+        Mistake("ingest has no 'Raises:'", "data.py", "Raises:", "Throws:"),
+    ],
+    check_record.the_record_bears_the_folders_name: [
+        Mistake("PROJECT.name is 'plums'", "pipeline.py", 'name="@"', 'name="plums"'),
+        Mistake("namespaces are {'plums'}", "pipeline.py", 'name="@"', 'name="plums"'),
+    ],
+    check_record.columns_say_what_they_hold: [
+        Mistake("without unit", "data.py", ', unit="mm/s"', ""),
+        Mistake("does not end in its unit, _k", "data.py", 'unit="°C"', 'unit="K"'),
+        Mistake("no description", "data.py", 'description="At the part\'s bearing."', 'description=""'),
+        Mistake("the group 'machine_id' is no column", "data.py", 'group="part_id"', 'group="machine_id"'),
+        Mistake("column part_id is there twice", "data.py", 'name="age_d"', 'name="part_id"'),
+        Mistake("starts with is_", "data.py", 'name="is_failing"', 'name="failing"'),
+        Mistake("ends in _at", "data.py", 'Column(name="event_time"', 'Column(name="moment"'),
+        Mistake("not snake_case", "data.py", 'Column(name="age_d"', 'Column(name="Age_d"'),
+    ],
+    check_record.features_say_what_they_hold: [
+        Mistake("there twice", "features.py", "temperature_rise_28d_c", "temperature_mean_28d_c"),
+        Mistake("also a column", "features.py", '"temperature_rise_28d_c"', '"temperature_c"'),
+        Mistake("not snake_case", "features.py", '"part_condition"', '"PartCondition"'),
+        Mistake("no column part_id of type string", "features.py", '"int64"', '"string"'),
+        Mistake("no description", "features.py", '"Mean vibration over the readings of the last 28 days."', '""'),
+    ],
+    check_record.parameters_are_described_and_bounded: [
+        Mistake("fit.epochs has no bounds", "model.py", "Field(12, ge=1, ", "Field(12, "),
+        Mistake("fit.stop_after has no bounds", "model.py", "Field(None, ge=1, ", "Field(None, "),
+        Mistake("ingest.simulation.noise has no bounds", "data.py", "Field(1.0, ge=0, le=10, ", "Field(1.0, "),
+        Mistake("ingest.source has no description", "data.py", 'description="Which source."', 'description=""'),
+        Mistake("does not mean all defaults", "model.py", "Field(12, ge=1", "Field(ge=1"),
+    ],
+    check_record.the_schedule_is_a_cron_expression: [
+        Mistake("'8' is not within 0 to 7", "pipeline.py", "0 5 * * 1", "0 5 * * 8"),
+        Mistake("4 fields", "pipeline.py", "0 5 * * 1", "0 5 * *"),
+        Mistake("'weekly'", "pipeline.py", "0 5 * * 1", "0 5 * * weekly"),
+    ],
+    check_record.the_example_can_be_decoded: [
+        Mistake("gives nothing for feature", "serve.py", "return latest.join", "return latest\n    latest.join"),
+        Mistake("2 requests become 1 rows", "serve.py", "return latest.join", "return latest.head(1).join"),
+        Mistake("trip through JSON", "serve.py", "age_d: float = Field(", "age_d: float = Field(1.0, exclude=True, "),
+        Mistake("cannot carry", "serve.py", "failure_probability: float", "failure_probability: dict[str, float]"),
+    ],
+    check_record.expectations_can_be_built: [
+        Mistake("no column 'age_w'", "data.py", '("age_d",', '("age_w",'),
+        Mistake("no description", "data.py", "description=f", "notes=f"),
+        Mistake("no expectations", "data.py", "in _PLAUSIBLE", "in ()"),
+    ],
+    check_wiring.every_dataset_has_a_home: [
+        Mistake(
+            "@.recrods has no home",
+            "pipeline.py",
+            "    return assemble(PROJECT)",
+            "    from kedro.pipeline import Node\n\n"
+            "    more = Node(ingest, 'params:ingest', 'recrods')\n"
+            "    return assemble(PROJECT) + Pipeline([more], namespace=PROJECT.name)",
+        ),
+    ],
+    check_wiring.every_parameter_has_a_reader: [
+        Mistake("does not have the group gate", "conf/base/@/parameters.yml", "  gate: {}\n", ""),
+        Mistake("nothing reads the group gates", "conf/base/@/parameters.yml", "gate:", "gates:"),
+        Mistake("did you mean 'epochs'?", "conf/base/@/parameters.yml", "fit: {}", "fit: {epcohs: 3}"),
+        Mistake("conf/ci: fit.epochs", "conf/ci/@/parameters.yml", "epochs: 6", "epochs: 0"),
+    ],
+}
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch) -> Iterator[Shelves]:
+    """A copy of the starter that can be imported; each has a name of its own, so that no module is met again."""
+    name = f"broken_{next(NUMBERS)}"
+    table = "| project | command |\n|---|---|\n| [plums](pipelines/plums) | `kedro run --pipeline=plums` |\n"
+    (tmp_path / "README.md").write_text(table)
+    scaffold(name, "A broken copy", tmp_path)
+    monkeypatch.setattr(pipelines, "__path__", [*pipelines.__path__, str(tmp_path / "pipelines")])
+    yield Shelves(tmp_path, name)
+    for module in [module for module in sys.modules if module.startswith(f"pipelines.{name}")]:
+        del sys.modules[module]
+
+
+@pytest.mark.parametrize(
+    ("check", "mistake"),
+    [pytest.param(check, mistake, id=mistake.says) for check, found in MISTAKES.items() for mistake in found],
+)
+def test_a_planted_mistake_is_found(check, mistake, copy):
+    mistake.plant(copy)
+    try:
+        problems = check(copy)
+    except (ValueError, ConfigurationError) as error:  # so grave that the check cannot go on: it fails all the same
+        problems = [str(error)]
+    assert any(mistake.says.replace("@", copy.name) in problem for problem in problems), problems
+
+
+def test_an_untouched_copy_has_no_problems(copy):
+    assert {check.__name__: check(copy) for check in CHECKS} == {check.__name__: [] for check in CHECKS}
+
+
+def test_a_missing_folder_is_found(copy):
+    shutil.rmtree(copy.root / "tests")
+    shutil.rmtree(copy.root / "conf" / "benchmark")
+    problems = check_rooms.the_name_is_on_every_shelf(copy)
+    assert any("has no tests" in problem for problem in problems)
+    assert any("conf/benchmark" in problem for problem in problems)
+
+
+def test_a_folder_inside_a_project_is_found(copy):
+    (copy.rooms / "networks").mkdir()
+    assert "networks is none of the rooms" in check_rooms.rooms_are_the_usual_ones(copy)[0]
+
+
+def test_every_check_has_a_planted_mistake():
+    assert set(MISTAKES) == set(CHECKS)
