@@ -6,9 +6,9 @@
 All three train the same network from the same weights on the same rows in memory, with AdamW (fused), clipping,
 warm-up and cosine, and keep the mean loss; on CUDA in bfloat16 with the rows on the device. They take turns (A B C A B
 C) in one process; a figure is the median over the rounds, a ratio the median of each round's ratio. Time is that of
-the whole call, set-up included; about a second, so that a round sees one state of the machine. Beside the ratio by the clock stands the one by the process's CPU time, which other
-work on the same machine hardly moves. Lightning gets the same ready-made batches as the hand-written loop, not a
-DataLoader.
+the whole call, set-up included, and about a second, so that a round sees one state of the machine. Beside the ratio by
+the clock stands the one by the process's CPU time, which other work on the machine moves less. Lightning gets the same
+ready-made batches as the hand-written loop, not a DataLoader.
 """
 
 import argparse

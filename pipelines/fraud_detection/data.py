@@ -321,9 +321,7 @@ def _public(params: IngestParameters) -> pl.DataFrame:
     """The handbook's transactions with its official split."""
     path = data_directory() / "02_intermediate" / "fraud_detection" / f"{params.dataset}.parquet"
     week = _OFFICIAL_WEEK
-    official = PeriodParameters(
-        train_days=week, valid_days=params.periods.valid_days, delay_days=week, test_days=week
-    )
+    official = PeriodParameters(train_days=week, valid_days=params.periods.valid_days, delay_days=week, test_days=week)
     records = assign_split(_converted_once(params.dataset, path), official, _HANDBOOK.end)
     _check_facts(records, _HANDBOOK, path)
     return records

@@ -44,7 +44,7 @@ AMOUNT_SHAPE = 4.0
 
 TERMINAL_CAMPAIGN_S = 28 * DAY_S
 STOLEN_CAMPAIGN_S = 14 * DAY_S
-SPREE_S = 2 * 3_600
+SPREE_S = 3_600
 BURST_S = 3_600
 BURST_NIGHT_S = 5 * 3_600
 """Bursts of card testing start between midnight and five."""
@@ -71,7 +71,7 @@ class ScenarioMix(Parameters):
     compromised_terminal: float = Field(0.45, ge=0, description="Purchases at a terminal during 28 bad days.")
     stolen_details: float = Field(0.25, ge=0, description="Some of a card's purchases, enlarged, during 14 days.")
     card_testing: float = Field(0.1, ge=0, description="Tiny amounts on many cards at one terminal, in one night.")
-    cloned_card: float = Field(0.1, ge=0, description="A copy of a card goes on a spree, anywhere, for two hours.")
+    cloned_card: float = Field(0.1, ge=0, description="A copy of a card goes on a spree, anywhere, for an hour.")
 
 
 class SimulationParameters(Parameters):
@@ -92,7 +92,7 @@ class SimulationParameters(Parameters):
     stolen_strength: float = Field(1 / 3, gt=0, le=1, description="Frauds among purchases with a stolen card.")
     stolen_factor: float = Field(5.0, gt=1, description="Amounts of these over the customer's own.")
     burst_size: int = Field(10, ge=2, description="Cards tested in one burst, on average.")
-    spree_size: float = Field(5.0, gt=0, description="Purchases of a cloned card in its two hours, on average.")
+    spree_size: float = Field(6.0, gt=0, description="Purchases of a cloned card in its one hour, on average.")
     drift: float = Field(
         0.0,
         ge=0,

@@ -7,6 +7,7 @@ over all its tables and its report, and :func:`accept_records`, the next node, r
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
@@ -29,12 +30,11 @@ from modelyard.quarantine import (
 )
 from modelyard.records import Column, Contract, Dtype
 from modelyard.stages.broken_rules import broken_rules, contract_expectations
-from modelyard.stages.expectation_checks import Check, evaluate, pandas_view
+from modelyard.stages.expectation_checks import Check, evaluate
 from modelyard.stages.validation_report import render_report
 from modelyard.stages.validation_summary import refuse, summarise
 
 if TYPE_CHECKING:
-    import pandas as pd
     import polars as pl
     from great_expectations.expectations.expectation import Expectation
 
@@ -142,8 +142,7 @@ def validate(
     applied = apply_releases(records, released, contract)
     promises = contract_expectations(contract, "split" in records.columns)
     rules = [*promises, *expectations]
-    view = pandas_view(applied.records)
-    checks = evaluate(view, rules)
+    checks = evaluate(applied.records, rules)
     broken, waived = broken_rules(applied.records, checks, contract, len(promises), applied.waived)
     is_rejected = _marks(records.height, broken["row"])
     accepted = applied.records.filter(~is_rejected).drop(PARSE_ERRORS)
@@ -151,7 +150,7 @@ def validate(
     if accepted.height + rejected.height != raw_records.height:
         raise RuntimeError(f"{raw_records.height} rows in, {accepted.height} accepted, {rejected.height} rejected")
     if rejected.height and accepted.height:
-        checks = _judge_tables_again(view[~is_rejected.to_numpy()], rules, checks)
+        checks = _judge_tables_again(accepted, rules, checks)
     summary = summarise(accepted, rejected, checks, broken, waived, contract, params.max_rejected_share) | {
         "n_corrected": len(applied.corrected) - int(is_rejected.gather(applied.corrected).sum()),
         "n_stale_releases": applied.n_stale,
@@ -224,11 +223,16 @@ def _marks(n_rows: int, rows: "pl.Series") -> "pl.Series":
     return marks.scatter(rows.unique(), True) if rows.len() else marks
 
 
-def _judge_tables_again(view: "pd.DataFrame", rules: "Sequence[Expectation]", checks: Sequence[Check]) -> list[Check]:
+def _judge_tables_again(
+    accepted: "pl.DataFrame", rules: "Sequence[Expectation]", checks: Sequence[Check]
+) -> list[Check]:
     """The checks, those about the whole table evaluated on the rows that stay."""
     tables = [at for at, check in enumerate(checks) if not check.is_row_level]
-    again = dict(zip(tables, evaluate(view, [rules[at] for at in tables]), strict=True))
-    return [again.get(at, check) for at, check in enumerate(checks)]
+    again = dict(zip(tables, evaluate(accepted, [rules[at] for at in tables]), strict=True))
+    # A rule that could not be evaluated at first keeps its word about the table: nobody has rejected its rows.
+    return [
+        replace(again[at], is_row_level=False, rows=()) if at in again else check for at, check in enumerate(checks)
+    ]
 
 
 def _rejected_rows(

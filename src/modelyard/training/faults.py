@@ -17,7 +17,7 @@ class TrainingError(ModelyardError):
 
 
 def not_finite_error(what: str, where: str, params: LoopParameters, bad_rows: dict[str, int]) -> TrainingError:
-    """The error for a loss, gradient or validation value that is NaN or infinite.
+    """The error for a loss or a gradient that is NaN or infinite.
 
     Args:
         what: What is not finite, with its value.

@@ -27,7 +27,7 @@ from modelyard.training.checkpoints import (
 )
 from modelyard.training.devices import accelerator_on, cpu_threads
 from modelyard.training.epochs import Setting, train_epoch
-from modelyard.training.faults import not_finite_error
+from modelyard.training.faults import TrainingError
 from modelyard.training.parameters import LoopParameters
 from modelyard.training.randomness import seeded
 from modelyard.training.weights import snapshot
@@ -194,8 +194,11 @@ class _Run:
                 shared = [float(self._evaluate(network))]
         value = broadcast_object_list(shared)[0]
         if not math.isfinite(value):
-            raise not_finite_error(
-                f"The validation value became {value:g}", f"epoch {number}", self._setting.params, {}
+            raise TrainingError(
+                f"The validation value became {value:g}.",
+                where=f"epoch {number}",
+                way_out="look at the validation rows (missing values, one class only); if the training loss grows too, "
+                f"lower learning_rate (now {self._setting.params.learning_rate:g})",
             )
         return float(value)
 

@@ -15,7 +15,14 @@ from modelyard.commands.new_project import SHELVES, STARTER_NAME, STARTER_TITLE,
 from modelyard.errors import ConfigurationError, StorageError
 from modelyard.paths import repository
 
-TABLE = "# Title\n\n| project | metric | command |\n|---|---|---|\n| plums | 0.9 | `kedro run --pipeline=plums` |\n\nMore.\n"
+TABLE = """# Title
+
+| project | metric | command |
+|---|---|---|
+| plums | 0.9 | `kedro run --pipeline=plums` |
+
+More.
+"""
 
 
 def tree(root: Path) -> dict[str, bytes | None]:

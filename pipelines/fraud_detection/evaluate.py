@@ -1,0 +1,188 @@
+"""What is good: frauds ranked first, few alerts wasted, money saved, and probabilities that mean what they say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from modelyard.parameters import Parameters
+from pipelines.fraud_detection.alerts import Alerts, card_days, raise_alerts
+from pipelines.fraud_detection.figures import figures
+from pipelines.fraud_detection.inputs import Inputs, model_inputs
+from pipelines.fraud_detection.model import FraudModel, answers_of, reasons
+from pipelines.fraud_detection.ranking import average_precision, roc_auc
+from pipelines.fraud_detection.simulator import SCENARIOS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Booleans = NDArray[np.bool_]
+
+__all__ = ["ScoreParameters", "figures", "floor", "predict", "score"]
+
+HANDBOOK_CARDS = 100
+"""Cards per day of the handbook's card precision; the published values are for 100."""
+
+_CALIBRATION_BINS = 20
+_FLOOR_STEP_EUR = 20.0
+_FLOOR_STEPS = 20
+
+
+class ScoreParameters(Parameters):
+    """What an alert costs, what a fraud costs, and how many cards can be looked at."""
+
+    cards_per_day: int = Field(100, ge=1, description="Alert budget: cards that people can look at in a day.")
+    alert_cost_eur: float = Field(5.0, ge=0, description="Cost of looking at one card, EUR.")
+    fraud_fee_eur: float = Field(15.0, ge=0, description="Cost of one fraud that went through, beside its amount, EUR.")
+    stopped_share: float = Field(
+        0.7, ge=0, le=1, description="Share of a card's frauds on the day of its alert that the alert still stops."
+    )
+
+
+def predict(model: FraudModel, examples: pl.DataFrame) -> pl.DataFrame:
+    """How likely each transaction is a fraud.
+
+    Args:
+        model: A trained model.
+        examples: Records with features, at least one row.
+
+    Returns:
+        Row for row: ``score`` (calibrated probability of fraud, float64 in [0, 1]), its parts ``booster_logit`` and
+        ``network_logit`` (log-odds, float64), ``is_alert`` (whether the score reaches the model's threshold) and
+        ``reasons`` (in words, separated by ``"; "``; empty where there is no alert).
+    """
+    import numpy as np
+    import polars as pl
+
+    inputs = model_inputs(examples)
+    answers = answers_of(model, inputs)
+    threshold = model.params.alert.threshold
+    is_alert = answers.probability >= (0.5 if threshold is None else threshold)
+    words = np.full(len(is_alert), "", dtype=object)
+    words[is_alert] = reasons(model.booster, Inputs(inputs.columns[is_alert], inputs.sequence[is_alert]))
+    return pl.DataFrame(
+        {
+            "score": answers.probability,
+            "booster_logit": answers.booster_logit,
+            "network_logit": answers.network_logit,
+            "is_alert": is_alert,
+            "reasons": pl.Series(words.tolist(), dtype=pl.String),
+        }
+    )
+
+
+def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
+    """Metrics of predictions.
+
+    Args:
+        rows: Records with ``score``; ``fraud_scenario`` may be missing.
+        params: See :class:`ScoreParameters`.
+
+    Returns:
+        ``average_precision``, ``roc_auc``; ``card_precision_at_100`` (the handbook's); at the alert budget
+        ``recall_at_budget`` (share of frauds on alerted or already blocked cards), ``recall_<scenario>``,
+        ``cost_eur_per_1000_transactions`` and ``saved_cost_share`` (against no model at all); ``log_loss``,
+        ``brier_score``, ``expected_calibration_error``. NaN where the rows cannot answer.
+    """
+    is_fraud, probability = rows["is_fraud"].to_numpy(), rows["score"].to_numpy()
+    ranking = {
+        "average_precision": average_precision(is_fraud, probability),
+        "roc_auc": roc_auc(is_fraud, probability),
+    }
+    if not rows.height:
+        return ranking
+    cards = card_days(rows)
+    handbook, alerts = (raise_alerts(cards, per_day) for per_day in (HANDBOOK_CARDS, params.cards_per_day))
+    return {
+        **ranking,
+        "card_precision_at_100": sum(handbook.precisions) / len(handbook.precisions),
+        **_recalls(rows, alerts),
+        **costs(rows, alerts, params),
+        **_calibration(is_fraud, probability),
+    }
+
+
+def costs(rows: pl.DataFrame, alerts: Alerts, params: ScoreParameters) -> dict[str, float]:
+    """What fraud and its prevention cost, and which share of the cost without any model that saves.
+
+    A fraud costs its amount and a fee. On an alerted card only what the alert came too late for is lost; on a card
+    blocked on an earlier day, nothing.
+
+    Args:
+        rows: Has ``amount_eur``, ``is_fraud``.
+        alerts: Of the same rows.
+        params: The costs.
+    """
+    import numpy as np
+
+    is_fraud = rows["is_fraud"].to_numpy()
+    loss = np.where(is_fraud, rows["amount_eur"].to_numpy() + params.fraud_fee_eur, 0.0)
+    lost_share = np.where(alerts.is_blocked, 0.0, np.where(alerts.is_alerted, 1 - params.stopped_share, 1.0))
+    cost, without = params.alert_cost_eur * alerts.n_alerts + float(loss @ lost_share), float(loss.sum())
+    return {
+        "cost_eur_per_1000_transactions": 1000 * cost / rows.height,
+        "saved_cost_share": 1 - cost / without if without else float("nan"),
+    }
+
+
+def _recalls(rows: pl.DataFrame, alerts: Alerts) -> dict[str, float]:
+    """Shares of frauds caught at the budget: of all, and of each scenario."""
+    import numpy as np
+
+    is_caught, is_fraud = alerts.is_alerted | alerts.is_blocked, rows["is_fraud"].to_numpy()
+    kinds = np.zeros(rows.height)
+    if "fraud_scenario" in rows.columns:
+        kinds = rows["fraud_scenario"].fill_null(0).to_numpy()
+    wanted = {"recall_at_budget": is_fraud} | {
+        f"recall_{name}": is_fraud & (kinds == kind) for kind, name in enumerate(SCENARIOS) if kind
+    }
+    return {name: float(is_caught[frauds].mean()) if frauds.any() else float("nan") for name, frauds in wanted.items()}
+
+
+def _calibration(is_fraud: Booleans, probability: Floats) -> dict[str, float]:
+    """Proper scores, and the mean gap between promised and seen shares over bins of equally many rows."""
+    import numpy as np
+
+    label, bounded = is_fraud.astype(np.float64), np.clip(probability, 1e-12, 1 - 1e-12)
+    order = np.argsort(probability, kind="stable")
+    edges = np.unique(np.linspace(0, len(order), _CALIBRATION_BINS + 1).astype(np.int64))
+    gaps = np.add.reduceat((label - probability)[order], edges[:-1])
+    return {
+        "log_loss": float(-np.mean(np.where(is_fraud, np.log(bounded), np.log1p(-bounded)))),
+        "brier_score": float(np.mean((probability - label) ** 2)),
+        "expected_calibration_error": float(np.abs(gaps).sum() / len(order)),
+    }
+
+
+def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
+    """The trivial rule: a transaction is as suspicious as those of its amount (in steps of 20 EUR) were in training.
+
+    From a share of frauds that falls with the amount nothing is believed: a step's share is at least that of the step
+    below.
+
+    Args:
+        train: Has ``amount_eur``, ``is_fraud``.
+        test: Has ``amount_eur``.
+
+    Returns:
+        The columns of :func:`predict`.
+    """
+    import numpy as np
+    import polars as pl
+
+    def step(rows: pl.DataFrame) -> NDArray[np.int64]:
+        return np.minimum(rows["amount_eur"].to_numpy() // _FLOOR_STEP_EUR, _FLOOR_STEPS).astype(np.int64)
+
+    counts = np.bincount(step(train), minlength=_FLOOR_STEPS + 1)
+    frauds = np.bincount(step(train), weights=train["is_fraud"].to_numpy(), minlength=_FLOOR_STEPS + 1)
+    shares = np.maximum.accumulate(frauds / np.maximum(counts, 1))
+    probability = shares[step(test)]
+    bounded = np.clip(probability, 1e-6, 1 - 1e-6)
+    logit = np.log(bounded / (1 - bounded))
+    return pl.DataFrame(
+        {"score": probability, "booster_logit": logit, "network_logit": logit, "is_alert": probability >= 0.5}
+    ).with_columns(pl.lit("").alias("reasons"))
