@@ -5,15 +5,17 @@ A fit here waits for as long as its parameters say and returns the Hartmann func
 """
 
 import heapq
+import importlib
 import logging
 import statistics
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import optuna
 import polars as pl
 from pydantic import Field
 
@@ -23,9 +25,6 @@ from modelyard.records import Column, Contract
 from modelyard.stages.train import RunParameters
 from modelyard.stages.tune import TuneParameters, available_cores, make_tune
 from modelyard.tuning.study import generations, sample_generation
-
-if TYPE_CHECKING:
-    import optuna
 
 SIZES = (1, 2, 4, 8)
 N_TRIALS = 33  # the trained model, and a multiple of each size
@@ -82,7 +81,7 @@ def fit(examples: pl.DataFrame, params: Point, run: FitRun) -> Fitted:
     return Fitted(params)
 
 
-def search_space(trial: "optuna.Trial", params: Point) -> Point:
+def search_space(trial: optuna.Trial, params: Point) -> Point:
     """The unit cube."""
     return params.model_copy(update={f"x{i}": trial.suggest_float(f"x{i}", 0.0, 1.0) for i in range(6)})
 
@@ -155,8 +154,6 @@ def greedy(fits: list[float], n_workers: int) -> float:
 
 def regret(size: int, seed: int) -> float:
     """How far the best of a study lies above the minimum."""
-    import optuna
-
     study = optuna.create_study()
     first = {f"x{i}": 0.5 for i in range(6)}
     cube = dict.fromkeys(first, optuna.distributions.FloatDistribution(0.0, 1.0))
@@ -184,4 +181,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # The workers import this file by name, so its classes must not belong to the script.
+    importlib.import_module("tuning").main()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from modelyard.parameters import Parameters
-from pipelines.fraud_detection.alerts import Alerts, card_days, raise_alerts
+from pipelines.fraud_detection.alerts import Alerts, ScoreParameters, card_days, costs, raise_alerts
 from pipelines.fraud_detection.figures import figures
 from pipelines.fraud_detection.inputs import Inputs, model_inputs
 from pipelines.fraud_detection.model import FraudModel, answers_of, reasons
@@ -30,17 +27,6 @@ HANDBOOK_CARDS = 100
 _CALIBRATION_BINS = 20
 _FLOOR_STEP_EUR = 20.0
 _FLOOR_STEPS = 20
-
-
-class ScoreParameters(Parameters):
-    """What an alert costs, what a fraud costs, and how many cards can be looked at."""
-
-    cards_per_day: int = Field(100, ge=1, description="Alert budget: cards that people can look at in a day.")
-    alert_cost_eur: float = Field(5.0, ge=0, description="Cost of looking at one card, EUR.")
-    fraud_fee_eur: float = Field(15.0, ge=0, description="Cost of one fraud that went through, beside its amount, EUR.")
-    stopped_share: float = Field(
-        0.7, ge=0, le=1, description="Share of a card's frauds on the day of its alert that the alert still stops."
-    )
 
 
 def predict(model: FraudModel, examples: pl.DataFrame) -> pl.DataFrame:
@@ -103,29 +89,6 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
         **_recalls(rows, alerts),
         **costs(rows, alerts, params),
         **_calibration(is_fraud, probability),
-    }
-
-
-def costs(rows: pl.DataFrame, alerts: Alerts, params: ScoreParameters) -> dict[str, float]:
-    """What fraud and its prevention cost, and which share of the cost without any model that saves.
-
-    A fraud costs its amount and a fee. On an alerted card only what the alert came too late for is lost; on a card
-    blocked on an earlier day, nothing.
-
-    Args:
-        rows: Has ``amount_eur``, ``is_fraud``.
-        alerts: Of the same rows.
-        params: The costs.
-    """
-    import numpy as np
-
-    is_fraud = rows["is_fraud"].to_numpy()
-    loss = np.where(is_fraud, rows["amount_eur"].to_numpy() + params.fraud_fee_eur, 0.0)
-    lost_share = np.where(alerts.is_blocked, 0.0, np.where(alerts.is_alerted, 1 - params.stopped_share, 1.0))
-    cost, without = params.alert_cost_eur * alerts.n_alerts + float(loss @ lost_share), float(loss.sum())
-    return {
-        "cost_eur_per_1000_transactions": 1000 * cost / rows.height,
-        "saved_cost_share": 1 - cost / without if without else float("nan"),
     }
 
 

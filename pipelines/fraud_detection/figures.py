@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.fraud_detection.alerts import card_days, raise_alerts
+from pipelines.fraud_detection.alerts import ScoreParameters, card_days, costs, raise_alerts
 from pipelines.fraud_detection.inputs import input_columns
 from pipelines.fraud_detection.ranking import average_precision, counts_above
 from pipelines.fraud_detection.simulator import SCENARIOS
@@ -18,24 +18,6 @@ if TYPE_CHECKING:
 
 _INK, _MUTED, _GRID = "#22313f", "#8796a5", "#e4e9ee"
 _COLOURS = ("#0b6e99", "#d1495b", "#edae49", "#3f9c74", "#7a5195")
-_STYLE: dict[str, Any] = {
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": _GRID,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "legend.frameon": False,
-    "lines.linewidth": 2,
-}
 _BUDGETS = (0, 10, 20, 30, 40, 50, 75, 100, 150, 200, 300, 400)
 _SHOWN_COLUMNS = 15
 
@@ -60,8 +42,30 @@ def figures(rows: pl.DataFrame, model: FraudModel) -> dict[str, Figure]:
         "importance": lambda axes: _importance(axes, model),
         "scores_by_scenario": lambda axes: _scores_by_scenario(axes, rows),
     }
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_style()):
         return {name: _drawn(function) for name, function in draw.items()}
+
+
+def _style() -> dict[Any, Any]:
+    """One style for all figures."""
+    return {
+        "font.size": 11,
+        "axes.titlesize": 12,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.edgecolor": _MUTED,
+        "axes.labelcolor": _INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": _GRID,
+        "text.color": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "legend.frameon": False,
+        "lines.linewidth": 2,
+    }
 
 
 def _drawn(draw: Any) -> Figure:
@@ -94,8 +98,6 @@ def _precision_recall(axes: Axes, rows: pl.DataFrame) -> None:
 
 
 def _cost_by_budget(axes: Axes, rows: pl.DataFrame) -> None:
-    from pipelines.fraud_detection.evaluate import ScoreParameters, costs
-
     params, cards = ScoreParameters(), card_days(rows)
     ours = [costs(rows, raise_alerts(cards, budget), params)["cost_eur_per_1000_transactions"] for budget in _BUDGETS]
     by_amount = card_days(rows.with_columns(score=rows["amount_eur"]))
@@ -166,9 +168,10 @@ def _wilson(share: Any, counts: Any) -> tuple[Any, Any]:
 
 def _importance(axes: Axes, model: FraudModel) -> None:
     names = list(input_columns())
-    gain = model.booster.get_score(importance_type="total_gain")
-    total = sum(float(value) for value in gain.values()) or 1.0  # type: ignore[arg-type]
-    shares = {names[int(key[1:])]: float(value) / total for key, value in gain.items()}  # type: ignore[arg-type]
+    gains: dict[str, Any] = model.booster.get_score(importance_type="total_gain")
+    total = sum(gains.values()) or 1.0
+    # XGBoost calls the columns of a matrix f0, f1, ...
+    shares = {names[int(key[1:])]: gain / total for key, gain in gains.items()}
     shown = sorted(shares.items(), key=lambda item: item[1])[-_SHOWN_COLUMNS:]
     axes.barh([name.replace("_", " ") for name, _ in shown], [share for _, share in shown], color=_COLOURS[0])
     axes.grid(visible=False, axis="y")

@@ -40,6 +40,23 @@ class Inputs(NamedTuple):
     sequence: Floats
 
 
+class LabelledInputs(NamedTuple):
+    """Rows to learn from or to validate on.
+
+    Args:
+        inputs: Of N rows.
+        is_fraud: Shape (N,).
+    """
+
+    inputs: Inputs
+    is_fraud: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, examples: pl.DataFrame) -> LabelledInputs:
+        """Derives the inputs of ``examples`` and takes their labels."""
+        return cls(model_inputs(examples), examples["is_fraud"].to_numpy())
+
+
 class InputColumn(NamedTuple):
     """One derived column.
 

@@ -6,31 +6,41 @@ is unknown to the model, not zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from modelyard.feature_store.schema import Feature
-from pipelines.fraud_detection.features import FEATURE_VIEWS, FeatureParameters
+from pipelines.fraud_detection.features import FEATURE_VIEWS
 
 if TYPE_CHECKING:
     import polars as pl
 
 _FEATURES = tuple(feature for view in FEATURE_VIEWS for feature in view.features)
-_LENGTH = FeatureParameters().sequence_length
+_LISTS = tuple(feature.name for feature in _FEATURES if feature.dtype.endswith("_list"))
+_LENGTH = "customer_recent_length"
 
 
 class FraudTransaction(BaseModel):
-    """The transaction itself."""
+    """The transaction itself; :data:`FraudRequest` adds its features."""
 
     model_config = ConfigDict(extra="forbid")
 
-    event_time: AwareDatetime = Field(description="When the card was used; with an offset from UTC.")
+    event_time: AwareDatetime = Field(description="When the card was used, with its offset from UTC.")
     customer_id: int = Field(ge=0, description="Who holds the card.")
     terminal_id: int = Field(ge=0, description="Where it was used.")
     amount_eur: float = Field(ge=0, le=1e6, allow_inf_nan=False, description="Amount, EUR.")
+
+
+class FraudResponse(BaseModel):
+    """The answer."""
+
+    fraud_probability: float = Field(description="Calibrated probability that the transaction is a fraud.")
+    is_alert: bool = Field(description="Whether the card is among the few that people should look at today.")
+    reasons: list[str] = Field(description="What makes it suspicious, strongest first; empty without an alert.")
 
 
 def _as_list(value: Any) -> Any:
@@ -38,33 +48,117 @@ def _as_list(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def _field(feature: Feature) -> tuple[Any, Any]:
-    """Type and pydantic field of one feature: counts, means and ages are not negative, risks are shares."""
-    text = f"{feature.description} Unit: {feature.unit}." if feature.unit else feature.description
-    number: Any = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    if feature.dtype.endswith("_list"):
-        values: Any = list[number]
-        return (
-            Annotated[values | None, BeforeValidator(_as_list)],
-            Field(None, min_length=1, max_length=_LENGTH, description=text),
-        )
-    if "_risk_" in feature.name:
-        return float | None, Field(None, ge=0, le=1, description=text)
-    kind = int if feature.dtype == "int64" else float
-    return kind | None, Field(None, ge=0, description=text)
+def _not_negative(values: list[float] | None) -> list[float] | None:
+    if values is not None and not all(0 <= value < math.inf for value in values):
+        raise ValueError("every number of the list must be finite and not negative")
+    return values
 
+
+def _field(feature: Feature) -> tuple[Any, Any]:
+    """Type and field of one feature: counts, means and ages are not negative, risks are shares of one."""
+    text = f"{feature.description} Unit: {feature.unit}." if feature.unit else feature.description
+    if feature.name in _LISTS:
+        values = Annotated[list[float] | None, BeforeValidator(_as_list), AfterValidator(_not_negative)]
+        return values, Field(None, min_length=1, max_length=256, description=text)
+    if feature.dtype == "int64":
+        return int | None, Field(None, ge=0, description=text)
+    most = 1.0 if "_risk_" in feature.name else None
+    return float | None, Field(None, ge=0, le=most, allow_inf_nan=False, description=text)
+
+
+_FIELDS: dict[str, Any] = {feature.name: _field(feature) for feature in _FEATURES}
 
 FraudRequest = create_model(
     "FraudRequest",
     __base__=FraudTransaction,
-    __doc__="A transaction and its features, one flat record; unknown features may be left out.",
-    **{feature.name: _field(feature) for feature in _FEATURES},
+    __doc__="A transaction and its features in one flat record; what is not known may be left out.",
+    **_FIELDS,
 )
+"""One field for each feature of the schema, so that neither can be forgotten when the other changes."""
 
 
-class FraudResponse(BaseModel):
-    """The answer."""
+EXAMPLE = FraudRequest.model_validate(
+    {
+        "event_time": datetime(2024, 5, 17, 19, 40, tzinfo=UTC),
+        "customer_id": 1734,
+        "terminal_id": 9021,
+        "amount_eur": 189.9,
+        "customer_tx_count_1d": 3,
+        "customer_tx_count_7d": 16,
+        "customer_tx_count_30d": 61,
+        "customer_amount_mean_1d_eur": 83.4,
+        "customer_amount_mean_7d_eur": 47.2,
+        "customer_amount_mean_30d_eur": 39.8,
+        "customer_amount_std_30d_eur": 27.1,
+        "customer_amount_max_30d_eur": 189.9,
+        "customer_amount_ratio_30d": 5.1,
+        "customer_tx_count_1h": 2,
+        "customer_days_since_previous": 0.03,
+        "customer_terminal_uses": 0,
+        "customer_new_terminal_count_7d": 6,
+        "customer_known_fraud_count_30d": 0,
+        "customer_recent_length": 6,
+        "customer_recent_amounts_eur": [35.5, 41.2, 12.9, 28.4, 32.1, 189.9],
+        "customer_recent_ages_h": [53.1, 40.7, 29.3, 21.5, 0.7, 0.0],
+        "customer_recent_hours_of_day": [14.6, 3.0, 14.4, 22.2, 19.0, 19.7],
+        "customer_recent_terminal_uses": [2.0, 0.0, 5.0, 1.0, 0.0, 0.0],
+        "customer_recent_terminal_risks_7d": [0.0, 0.0, 0.0, 0.0, 0.0, 0.4],
+        "terminal_tx_count_1d": 1,
+        "terminal_tx_count_7d": 5,
+        "terminal_tx_count_30d": 28,
+        "terminal_risk_1d": 1.0,
+        "terminal_risk_7d": 0.4,
+        "terminal_risk_30d": 0.07,
+        "terminal_known_fraud_count_30d": 2,
+        "terminal_days_since_known_fraud": 7.2,
+        "terminal_days_since_first_known_fraud": 8.4,
+        "terminal_activity_1h": 1,
+        "terminal_activity_1d": 3,
+        "terminal_amount_mean_1h_eur": 189.9,
+    }
+)
+"""A valid request: a large amount, at a terminal that has turned bad lately."""
 
-    fraud_probability: float = Field(description="Calibrated probability that the transaction is a fraud.")
-    is_alert: bool = Field(description="Whether the card is among those that people should look at today.")
-    reasons: list[str] = Field(description="What makes it suspicious, strongest first; empty without an alert.")
+
+def decode(requests: Sequence[FraudTransaction]) -> pl.DataFrame:
+    """Requests to a frame that ``predict`` takes, row for row.
+
+    Lists may be shorter than those of the feature store: they are padded in front, as there. Without a
+    ``customer_recent_length`` all their entries are real.
+    """
+    import polars as pl
+
+    records = [request.model_dump() | {"event_time": request.event_time.astimezone(UTC)} for request in requests]
+    longest = max((len(record[name]) for record in records for name in _LISTS if record[name]), default=1)
+    for record in records:
+        lengths = [len(record[name]) for name in _LISTS if record[name]]
+        if record[_LENGTH] is None or record[_LENGTH] > max(lengths, default=0):
+            record[_LENGTH] = max(lengths, default=0)
+        for name in _LISTS:
+            record[name] = [0.0] * (longest - len(record[name])) + record[name] if record[name] else None
+    return pl.DataFrame(records, schema=_schema())
+
+
+def _schema() -> dict[str, Any]:
+    import polars as pl
+
+    dtypes: dict[str, Any] = {"int64": pl.Int64, "float64": pl.Float64, "float32_list": pl.List(pl.Float32)}
+    return {
+        "event_time": pl.Datetime("us", "UTC"),
+        "customer_id": pl.Int64,
+        "terminal_id": pl.Int64,
+        "amount_eur": pl.Float64,
+        **{feature.name: dtypes[feature.dtype] for feature in _FEATURES},
+    }
+
+
+def encode(predictions: pl.DataFrame) -> list[FraudResponse]:
+    """Predictions to one response for each request, in order."""
+    return [
+        FraudResponse(
+            fraud_probability=row["score"],
+            is_alert=row["is_alert"],
+            reasons=row["reasons"].split("; ") if row["reasons"] else [],
+        )
+        for row in predictions.select("score", "is_alert", "reasons").iter_rows(named=True)
+    ]

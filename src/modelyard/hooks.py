@@ -86,7 +86,7 @@ class ParameterHook:
         parameters = catalog.load("parameters")
         if not _projects_in(pipeline):
             return
-        _check_names(parameters, project_names(), "projects", "--params")
+        _check_names(parameters, project_names(), "projects", "conf/ or --params")
         for project in _projects_in(pipeline):
             read = {
                 name.removeprefix(f"params:{project}.").split(".")[0]

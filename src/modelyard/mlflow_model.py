@@ -8,7 +8,8 @@ import json
 import math
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from modelyard.errors import ConfigurationError
 from modelyard.registry import load_project
@@ -124,13 +125,10 @@ def _schema(model: "type[BaseModel]") -> Any:
 def _mlflow_type(name: str, field: "FieldInfo") -> Any:
     from mlflow.types.schema import Array, DataType
 
-    annotation = field.annotation
-    options = [option for option in get_args(annotation) if option is not type(None)]
-    if options and type(None) in get_args(annotation):  # X | None
-        annotation = options[0]
+    annotation = _plain(field.annotation)
     if get_origin(annotation) in (list, tuple):
         inner = next(option for option in get_args(annotation) if option is not Ellipsis)
-        return Array(DataType[_TYPES[inner]])
+        return Array(DataType[_TYPES[_plain(inner)]])
     if get_origin(annotation) is Literal:
         annotation = type(get_args(annotation)[0])
     if annotation in _TYPES:
@@ -141,3 +139,13 @@ def _mlflow_type(name: str, field: "FieldInfo") -> Any:
         f"Field '{name}' has type {annotation}, which an MLflow signature cannot carry.",
         way_out="use str, int, float, bool, datetime, or a list of str, int, float or bool",
     )
+
+
+def _plain(annotation: Any) -> Any:
+    """A type without its constraints (``Annotated``) and without ``| None``."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    options = [option for option in get_args(annotation) if option is not type(None)]
+    if get_origin(annotation) in (Union, UnionType) and len(options) == 1:
+        return _plain(options[0])
+    return annotation

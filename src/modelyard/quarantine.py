@@ -7,15 +7,15 @@ that it was released from; a new reason rejects it again. A corrected row is che
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelyard.datasets.own_cells import PARSE_ERRORS, SEPARATOR, read_text_cells
-from modelyard.errors import ConfigurationError, StorageError
-from modelyard.files import atomic_file
+from modelyard.errors import BusyError, ConfigurationError, StorageError
+from modelyard.files import atomic_file, writing
 from modelyard.paths import data_directory
 from modelyard.records import Contract
 
@@ -35,6 +35,8 @@ BOOKKEEPING = (ROW_NUMBER, PARSE_ERRORS, REASONS, RULES, CHECKS, IS_RELEASABLE, 
 
 CORRECTION_TIMEZONE = "UTC"
 """Zone of a corrected time that is written without an offset."""
+
+_LOCK_WAIT_S = 10
 
 
 class Applied(NamedTuple):
@@ -159,24 +161,23 @@ def _other_problems(text: str | None, names: Sequence[str], corrected: Mapping[s
     return [part for part in parts if (name := part.split(": ")[0]) in names and name not in corrected]
 
 
-def select_rows(rows: "pl.DataFrame", key: "pl.Expr", rules: str, selection: Selection) -> "pl.DataFrame":
-    """The rows that a selection names, of the rejected rows or of the releases.
+def select_rows(rejected: "pl.DataFrame", key: str, selection: Selection) -> "pl.DataFrame":
+    """The rejected rows that a selection names.
 
     Args:
-        rows: Either table.
-        key: Expression for the key as text.
-        rules: Name of the column with the rules (a list).
+        rejected: Rejected rows.
+        key: Name of the key column.
         selection: What a person asked for.
     """
     import polars as pl
 
-    wanted = [pl.lit(selection.is_all), key.is_in(list(selection.keys))]
-    if selection.rows:
-        wanted.append(pl.col(ROW_NUMBER).is_in(list(selection.rows)))
+    is_wanted = pl.lit(selection.is_all) | pl.col(ROW_NUMBER).is_in(list(selection.rows))
+    if selection.keys:
+        is_wanted |= pl.col(key).cast(pl.String).is_in(list(selection.keys)).fill_null(False)
     if selection.reason:
-        in_lower_case = pl.element().str.to_lowercase().str.contains(selection.reason.lower(), literal=True)
-        wanted.append(pl.col(rules).list.eval(in_lower_case).list.any())
-    return rows.filter(pl.any_horizontal(wanted))
+        named = pl.element().str.to_lowercase().str.contains(selection.reason.lower(), literal=True)
+        is_wanted |= pl.col(RULES).list.concat(REASONS).list.eval(named).list.any()
+    return rejected.filter(is_wanted)
 
 
 def release(
@@ -209,12 +210,20 @@ def release(
     return pl.concat([kept, new]).sort("key", ROW_DIGEST)
 
 
-def rule_counts(rejected: "pl.DataFrame") -> "pl.DataFrame":
-    """Columns ``rule`` and ``n_rows``, most frequent first; a row counts for every rule it breaks."""
+def withdraw(released: "pl.DataFrame", keys: Sequence[str], is_all: bool) -> "pl.DataFrame":
+    """The releases without those of the given keys, or without any: their rows are judged like all others again."""
     import polars as pl
 
-    rules = rejected.select(pl.col(RULES).alias("rule")).explode("rule")
-    return rules.group_by("rule").agg(pl.len().alias("n_rows")).sort("n_rows", "rule", descending=[True, False])
+    return released.clear() if is_all else released.filter(~pl.col("key").is_in(list(keys)).fill_null(False))
+
+
+def rule_counts(rejected: "pl.DataFrame") -> "pl.DataFrame":
+    """Columns ``rule``, ``n_rows`` and ``n_releasable``, most frequent first; a row counts for every rule it breaks."""
+    import polars as pl
+
+    rules = rejected.select(pl.col(RULES).alias("rule"), IS_RELEASABLE).explode("rule")
+    counts = rules.group_by("rule").agg(pl.len().alias("n_rows"), pl.col(IS_RELEASABLE).sum().alias("n_releasable"))
+    return counts.sort("n_rows", "rule", descending=[True, False])
 
 
 def folder(project: str) -> Path:
@@ -249,14 +258,37 @@ def read_released(project: str) -> "pl.DataFrame":
     return _read(path, no_releases().columns) if path.exists() else no_releases()
 
 
-def write_released(project: str, released: "pl.DataFrame") -> None:
-    """Stores the releases, whole or not at all.
+def change_releases(project: str, change: "Callable[[pl.DataFrame], pl.DataFrame]") -> tuple[int, int]:
+    """Reads the releases, changes them and stores them, whole or not at all; one process at a time.
+
+    Args:
+        project: Its name.
+        change: Old releases to new ones.
+
+    Returns:
+        How many releases there were before and are now.
 
     Raises:
+        BusyError: Another process is changing them.
         StorageError: The disk is full or the folder read-only; the old file is untouched.
     """
-    with atomic_file(folder(project) / "released_records.parquet") as temporary:
-        released.write_parquet(temporary)
+    from filelock import FileLock, Timeout
+
+    path = folder(project) / "released_records.parquet"
+    lock = data_directory() / "locks" / f"{project}.quarantine.lock"
+    with writing(path):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(lock, timeout=_LOCK_WAIT_S):
+                before = read_released(project)
+                after = change(before)
+                with atomic_file(path) as temporary:
+                    after.write_parquet(temporary)
+        except Timeout as error:
+            raise BusyError(
+                f"Another process is changing the releases of {project}.", where=str(lock), way_out="try again"
+            ) from error
+    return before.height, after.height
 
 
 def _read(path: Path, columns: Sequence[str]) -> "pl.DataFrame":

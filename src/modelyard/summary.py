@@ -114,10 +114,12 @@ def _where_to_look(project: str) -> str:
     folder = data_directory() / "08_reporting" / project
     folder = folder.relative_to(repository()) if folder.is_relative_to(repository()) else folder
     reports = "\n".join(f"  {folder / name}" for name in REPORTS)
+    quarantine = f"kedro quarantine show {project}"
+    width = len(quarantine) + 4
     return (
         f"\nreports:\n{reports}\n\nnext:\n"
-        f"  mlflow ui                                      look at the run, give a version the alias 'champion'\n"
-        f"  kedro quarantine show {project}     rejected rows and why\n"
+        f"  {'mlflow ui':{width}}look at the run, give a version the alias 'champion'\n"
+        f"  {quarantine:{width}}rejected rows and why\n"
         f"  mlflow models serve -m models:/{project}@challenger --env-manager local"
     )
 

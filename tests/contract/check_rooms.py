@@ -4,6 +4,7 @@ import ast
 import functools
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -25,14 +26,8 @@ ROOMS = (
     "train.py",
 )
 
-ANNEXES = {
-    "inputs.py": "what the models read from examples, for training and serving alike",
-    "simulator.py": "how simulated records come about, where data.py would outgrow one sitting",
-    "ceiling.py": "what the best possible model reaches on simulated records",
-    "network.py": "the network's classes, so that model.py stays light to import",
-    "ranking.py": "metrics that are quick enough for every bootstrap resample",
-}
-"""Modules that a project may have beside its rooms: one meaning each, the same in every project."""
+NO_ANSWER = ("base", "common", "core", "helpers", "lib", "misc", "tools", "utils")
+"""Names of modules that answer no question."""
 
 HEAVY = ("torch", "xgboost", "mlflow", "great_expectations", "feast", "pandas", "sklearn", "matplotlib", "optuna")
 """Libraries whose import costs seconds; ``kedro run`` of one project must not wait for all of them."""
@@ -44,12 +39,23 @@ WITH_SECTIONS = ("ingest", "derive_features", "fit", "predict", "score")
 
 
 def rooms_are_the_usual_ones(shelves: Shelves) -> list[str]:
-    found = {path.name for path in shelves.rooms.iterdir()} - {"__pycache__"}
-    missing, strange = sorted(set(ROOMS) - found), sorted(found - set(ROOMS) - set(ANNEXES))
-    return [f"{name} is missing" for name in missing] + [
-        f"{name} is none of the rooms: put its content where the question would be asked, or into modelyard"
-        for name in strange
-    ]
+    """A room that outgrows one sitting may have an annex, which the project's README names with its question."""
+    found = {path.name: path for path in shelves.rooms.iterdir() if path.name != "__pycache__"}
+    problems = [f"{name} is missing" for name in ROOMS if name not in found]
+    card = found["README.md"].read_text(encoding="utf-8") if "README.md" in found else ""
+    code = "".join(path.read_text(encoding="utf-8") for path in shelves.modules)
+    for name, path in sorted(found.items()):
+        if name in ROOMS:
+            continue
+        if path.suffix != ".py" or path.stem in NO_ANSWER:
+            problems.append(f"{name} is no room: put its content where the question would be asked, or into modelyard")
+        elif f"`{name}`" not in card:
+            problems.append(
+                f"{name} is no room, and the project's README.md does not say which question `{name}` answers"
+            )
+        elif not re.search(rf"import {path.stem}\b|{path.stem} import ", code):
+            problems.append(f"{name} is imported by no room")
+    return problems
 
 
 def wiring_is_nothing_but_wiring(shelves: Shelves) -> list[str]:
@@ -130,7 +136,8 @@ def the_readme_has_a_row(shelves: Shelves) -> list[str]:
 
 
 def the_card_is_about_this_project(shelves: Shelves) -> list[str]:
-    text = (shelves.rooms / "README.md").read_text(encoding="utf-8")
+    card = shelves.rooms / "README.md"
+    text = card.read_text(encoding="utf-8") if card.exists() else ""
     wanted = (f"# {shelves.project().title}\n", f"kedro run --pipeline={shelves.name}", "## Known limits")
     return [f"the project's README.md does not have {part.strip()!r}" for part in wanted if part not in text]
 

@@ -47,7 +47,9 @@ class Mistake(NamedTuple):
 MISTAKES = {
     check_rooms.rooms_are_the_usual_ones: [
         Mistake("serve.py is missing", "serve.py"),
-        Mistake("utils.py is none of the rooms", "utils.py", new=""),
+        Mistake("utils.py is no room", "utils.py", new=""),
+        Mistake("notes.txt is no room", "notes.txt", new=""),
+        Mistake("which question `gears.py` answers", "gears.py", new=""),
     ],
     check_rooms.wiring_is_nothing_but_wiring: [
         Mistake("neither PROJECT nor", "pipeline.py", "PROJECT =", "SIZE = 1\nPROJECT ="),
@@ -184,7 +186,17 @@ def test_a_missing_folder_is_found(copy):
 
 def test_a_folder_inside_a_project_is_found(copy):
     (copy.rooms / "networks").mkdir()
-    assert "networks is none of the rooms" in check_rooms.rooms_are_the_usual_ones(copy)[0]
+    assert "networks is no room" in check_rooms.rooms_are_the_usual_ones(copy)[0]
+
+
+def test_an_annex_is_one_that_the_card_explains_and_a_room_imports(copy):
+    (copy.rooms / "gears.py").write_text("")
+    with (copy.rooms / "README.md").open("a") as card:
+        card.write("How do gears turn? `gears.py`\n")
+    assert check_rooms.rooms_are_the_usual_ones(copy) == ["gears.py is imported by no room"]
+    with (copy.rooms / "data.py").open("a") as room:
+        room.write("from . import gears\n")
+    assert check_rooms.rooms_are_the_usual_ones(copy) == []
 
 
 def test_every_check_has_a_planted_mistake():

@@ -23,6 +23,6 @@ def _run(quiet: bool, pipeline: str | None, pipelines: list[str], **options: Any
 run = click.Command(
     name="run",
     callback=_run,
-    help="Run a project's pipeline: kedro run --pipeline=fraud_detection [--env=ci|benchmark|prod].",
+    help="Run a project's pipeline: kedro run --pipeline=<project> [--env=ci|benchmark|prod].",
     params=[*kedro_run.params, click.Option(["--quiet", "-q"], is_flag=True, help="Warnings and errors only.")],
 )

@@ -1,4 +1,4 @@
-"""The Kedro dataset by which a run publishes features and gets them back point in time."""
+"""Features in Kedro's catalog: saved to Feast, loaded as the handle that joins them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -6,36 +6,40 @@ from typing import TYPE_CHECKING, Any
 from kedro.io import AbstractDataset
 
 from modelyard.feature_store.store import FeatureStore
-from modelyard.registry import load_project
+from modelyard.paths import data_directory
 
 if TYPE_CHECKING:
     import polars as pl
 
 
 class FeastFeatures(AbstractDataset["dict[str, pl.DataFrame]", FeatureStore]):
-    """Saves a project's feature tables to Feast; loads as the store to ask.
+    """A project's features: view name to frame in, a :class:`FeatureStore` out.
 
     Args:
-        project: Name of the project, whose record holds the schema.
-        filepath: Folder of the Parquet sources and the online store.
-        registry: SQLite file of Feast's registry, shared by all projects.
+        project: The project's name; its record says which views there are.
+        filepath: The project's folder; None: ``04_feature/<project>`` in the data folder.
+        registry: SQLite file or database URL of the registry that all projects share; None: ``04_feature/registry.db``.
     """
 
-    def __init__(self, *, project: str, filepath: str, registry: str) -> None:
+    def __init__(self, *, project: str, filepath: str | None = None, registry: str | None = None) -> None:
+        features = data_directory() / "04_feature"
         self._project = project
-        self._folder, self._registry = Path(filepath), Path(registry)
+        self._folder = Path(filepath or features / project)
+        self._registry = registry or str(features / "registry.db")
 
     def load(self) -> FeatureStore:
-        """The store."""
+        """The handle; what it needs is read when it is asked."""
+        from modelyard.registry import load_project
+
         views = load_project(self._project).feature_views
-        return FeatureStore(project=self._project, views=views, folder=self._folder, registry=self._registry)
+        return FeatureStore(self._project, views, folder=self._folder, registry=self._registry)
 
     def save(self, data: "dict[str, pl.DataFrame]") -> None:
-        """Publishes the tables."""
+        """Writes sources and online store and registers the definitions."""
         self.load().write(data)
 
     def _exists(self) -> bool:
-        return self._folder.is_dir()
+        return self.load().exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"project": self._project, "filepath": str(self._folder)}
+        return {"project": self._project, "filepath": str(self._folder), "registry": self._registry}

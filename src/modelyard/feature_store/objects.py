@@ -1,65 +1,174 @@
-"""Feast's objects, made from a project's schema."""
+"""Feast's objects and configuration, made from a project's feature schema.
 
+All Modelyard projects share one registry, each as a Feast project of its own: names need to be unique within a
+project only, one UI shows everything, and a project writes no row that another one reads.
+"""
+
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
-from modelyard.feature_store.schema import FeatureView
+from modelyard.errors import ConfigurationError
+from modelyard.feature_store.schema import Feature, FeatureView
 
-CREATED_COLUMN = "created_at"
-
-_TYPES = {
-    "string": "String",
-    "int64": "Int64",
-    "float64": "Float64",
-    "float32": "Float32",
-    "bool": "Bool",
-}
-
-
-def feast_objects(views: Sequence[FeatureView], sources: Path) -> tuple[list[Any], list[Any]]:
-    """Entities and feature views for ``store.apply``.
-
-    Args:
-        views: The project's schema.
-        sources: Folder of the views' Parquet files, ``<view>.parquet``.
-
-    Returns:
-        Feast entities, Feast feature views (in the order of ``views``).
-    """
+if TYPE_CHECKING:
     import feast
-    from feast.value_type import ValueType
+    from feast.types import FeastType
 
-    entities = {
-        view.entity: feast.Entity(
-            name=view.entity, join_keys=[view.entity], value_type=ValueType[view.entity_dtype.upper()]
+EVENT_TIME = "event_time"
+"""The column that says from when on a row of a view is valid."""
+
+ONLINE_STORE_VARIABLE = "MODELYARD_ONLINE_STORE"
+"""``redis://[[user]:password@]host[:port][/db]`` (``rediss`` for TLS) instead of a SQLite file."""
+
+REGISTRY_VARIABLE = "MODELYARD_FEATURE_REGISTRY"
+"""A database URL (``postgresql+psycopg://...``) instead of the SQLite file."""
+
+DATABASE_PATIENCE_S = 60
+"""How long a locked database is waited for."""
+
+
+def check_views(views: Sequence[FeatureView]) -> None:
+    """Checks what Feast would only notice later, or never.
+
+    Raises:
+        ConfigurationError: Two views have the same name; a feature's name is used twice, or is that of a key or of
+            ``event_time``; an entity has two types.
+    """
+    keys = {view.entity for view in views}
+    entity_types = {(view.entity, view.entity_dtype) for view in views}
+    problems = [
+        *(f"there are two views '{name}'" for name in _repeated([view.name for view in views])),
+        *(f"the feature '{name}' is there twice" for name in _repeated([f.name for v in views for f in v.features])),
+        *(
+            f"'{feature.name}' is the name of a key column or of the time and cannot be a feature"
+            for view in views
+            for feature in view.features
+            if feature.name in {*keys, EVENT_TIME}
+        ),
+        *(f"the entity '{name}' is of two types" for name in _repeated([entity for entity, _ in entity_types])),
+    ]
+    if problems:
+        raise ConfigurationError(
+            f"The feature schema does not hold together: {'; '.join(problems)}.",
+            where="the project's feature_views",
+            way_out="rename or remove what is named above",
         )
+
+
+def feast_objects(views: Sequence[FeatureView], folder: Path) -> "tuple[list[feast.Entity], list[feast.FeatureView]]":
+    """Entities and feature views; the source of a view is the file ``<view>.parquet`` in ``folder``."""
+    import feast
+
+    value_types = {"string": feast.ValueType.STRING, "int64": feast.ValueType.INT64}
+    entities = {
+        view.entity: feast.Entity(name=view.entity, join_keys=[view.entity], value_type=value_types[view.entity_dtype])
         for view in views
     }
-    feature_views = [_feature_view(view, entities[view.entity], sources) for view in views]
-    return list(entities.values()), feature_views
+    feast_views = [
+        feast.FeatureView(
+            name=view.name,
+            entities=[entities[view.entity]],
+            ttl=view.ttl,
+            schema=[feast.Field(name=view.entity, dtype=_feast_dtype(view.entity_dtype)), *map(_field, view.features)],
+            source=feast.FileSource(
+                name=view.name, path=str(source_path(folder, view.name)), timestamp_field=EVENT_TIME
+            ),
+            online=True,
+            description=view.description,
+        )
+        for view in views
+    ]
+    return list(entities.values()), feast_views
 
 
-def _feature_view(view: FeatureView, entity: Any, sources: Path) -> Any:
+def source_path(folder: Path, view_name: str) -> Path:
+    """The file that holds a view's rows."""
+    return folder / f"{view_name}.parquet"
+
+
+def repo_config(project: str, folder: Path, registry: str) -> "feast.RepoConfig":
+    """Feast's configuration of one project.
+
+    Args:
+        project: The project's name.
+        folder: Where the project's sources and its SQLite online store lie.
+        registry: Path of a SQLite file or a database URL; :data:`REGISTRY_VARIABLE` goes before it.
+
+    Raises:
+        ConfigurationError: :data:`ONLINE_STORE_VARIABLE` cannot be read.
+    """
     import feast
+
+    url = registry_url(registry)
+    options: dict[str, Any] = {"connect_args": {"timeout": DATABASE_PATIENCE_S}}
+    if not is_file(url):
+        options = {"pool_pre_ping": True}
+    return feast.RepoConfig(
+        project=project,
+        provider="local",
+        registry={"registry_type": "sql", "path": url, "sqlalchemy_config_kwargs": {"echo": False, **options}},
+        offline_store={"type": "modelyard.feature_store.asof.AsofOfflineStore"},
+        online_store=online_store(folder),
+        entity_key_serialization_version=3,
+    )
+
+
+def registry_url(registry: str) -> str:
+    """The registry as a database URL."""
+    place = os.environ.get(REGISTRY_VARIABLE) or registry
+    return place if "://" in place else f"sqlite:///{Path(place).absolute()}"
+
+
+def is_file(url: str) -> bool:
+    """Whether a database URL names a SQLite file."""
+    return url.startswith("sqlite:")
+
+
+def online_store(folder: Path) -> dict[str, str]:
+    """Feast's configuration of the online store: ``online.db`` in ``folder``, or what the environment says.
+
+    Raises:
+        ConfigurationError: The environment names a store other than Redis.
+    """
+    url = os.environ.get(ONLINE_STORE_VARIABLE)
+    if not url:
+        return {"type": "sqlite", "path": str(folder / "online.db")}
+    parts = urlsplit(url)
+    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
+        raise ConfigurationError(
+            f"The online store '{parts.scheme}://{parts.hostname or ''}' is not known.",
+            where=f"environment variable {ONLINE_STORE_VARIABLE}",
+            way_out="set redis://host:port/db (rediss for TLS), or unset it for a SQLite file",
+        )
+    settings = [f"{parts.hostname}:{parts.port or 6379}", f"db={parts.path.strip('/') or 0}"]
+    settings += [f"{name}={unquote(value)}" for name in ("username", "password") if (value := getattr(parts, name))]
+    settings += ["ssl=true"] if parts.scheme == "rediss" else []
+    return {"type": "redis", "connection_string": ",".join(settings)}
+
+
+def _field(feature: Feature) -> "feast.Field":
+    import feast
+
+    tags = {"unit": feature.unit} if feature.unit else {}
+    return feast.Field(name=feature.name, dtype=_feast_dtype(feature.dtype), description=feature.description, tags=tags)
+
+
+def _feast_dtype(dtype: str) -> "FeastType":
     from feast import types
 
-    schema = [feast.Field(name=view.entity, dtype=getattr(types, _TYPES[view.entity_dtype]))]
-    for feature in view.features:
-        if feature.dtype.endswith("_list"):
-            dtype = types.Array(getattr(types, _TYPES[feature.dtype.removesuffix("_list")]))
-        else:
-            dtype = getattr(types, _TYPES[feature.dtype])
-        tags = {"unit": feature.unit} if feature.unit else {}
-        schema.append(feast.Field(name=feature.name, dtype=dtype, description=feature.description, tags=tags))
-    return feast.FeatureView(
-        name=view.name,
-        entities=[entity],
-        ttl=view.ttl,
-        schema=schema,
-        online=True,
-        description=view.description,
-        source=feast.FileSource(
-            name=f"{view.name}_source", path=str(sources / f"{view.name}.parquet"), timestamp_field="event_time"
-        ),
-    )
+    return {
+        "string": types.String,
+        "int64": types.Int64,
+        "float64": types.Float64,
+        "float32": types.Float32,
+        "bool": types.Bool,
+        "float32_list": types.Array(types.Float32),
+        "int64_list": types.Array(types.Int64),
+    }[dtype]
+
+
+def _repeated(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})

@@ -1,159 +1,220 @@
-"""A project's feature store on Feast: Parquet sources, a registry that all projects share, an online store."""
+"""One project's feature store: Parquet sources, Feast's registry, the online store.
 
+A project's folder holds ``<view>.parquet`` for each view, ``online.db`` and ``written.json``. It is made beside the
+old one and takes its place when it is complete, so a write that is killed leaves the previous features in use, or, in
+the instant of the exchange, none; a re-run completes it.
+"""
+
+import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
-from modelyard import telemetry
-from modelyard.errors import ConfigurationError, StorageError
-from modelyard.feature_store.objects import feast_objects
-from modelyard.feature_store.schema import FeatureView
-from modelyard.files import atomic_file, writing
+from modelyard.errors import ConfigurationError, DataContractError, StorageError
+from modelyard.feature_store.frames import checked_frames, polars_dtype
+from modelyard.feature_store.objects import EVENT_TIME, check_views, source_path
+from modelyard.feature_store.online import materialise, read
+from modelyard.feature_store.quick_import import load_feast
+from modelyard.feature_store.registration import file_lock, open_registered
+from modelyard.feature_store.schema import FeatureView, schema_digest
+from modelyard.files import atomic_directory, write_text
 
 if TYPE_CHECKING:
     import feast
     import polars as pl
 
-_ONLINE_BATCH_ROWS = 20_000
 
-
-@dataclass(frozen=True)
 class FeatureStore:
-    """The features of one project.
+    """Reads and writes one project's features.
 
     Args:
-        project: Its name; also Feast's project, so that names of two projects never meet.
-        views: Its schema.
-        folder: Holds the views' Parquet files and the online store.
-        registry: SQLite file of Feast's registry; ``MODELYARD_FEAST_REGISTRY`` (a database URL) takes its place.
+        project: The project's name.
+        views: Its feature schema.
+        folder: The project's own folder.
+        registry: Path of the SQLite registry that all projects share, or a database URL.
+
+    Raises:
+        ConfigurationError: The schema does not hold together.
     """
 
-    project: str
-    views: tuple[FeatureView, ...]
-    folder: Path
-    registry: Path
+    def __init__(self, project: str, views: Sequence[FeatureView], *, folder: Path, registry: str) -> None:
+        check_views(views)
+        self.project, self.views, self.folder, self.registry = project, tuple(views), folder.absolute(), registry
+        self._opened: tuple[tuple[int, int], feast.FeatureStore] | None = None
 
-    def write(self, tables: "Mapping[str, pl.DataFrame]") -> None:
-        """Publishes features: the views' files, Feast's registry, then the latest row of each entity online.
+    def write(self, frames: "Mapping[str, pl.DataFrame]", *, until: datetime | None = None) -> None:
+        """Replaces the project's features: sources, online store, definitions.
 
         Args:
-            tables: View name to frame with the entity, ``event_time`` (UTC) and the view's features.
+            frames: View name to frame (entity, ``event_time``, features); any order of rows. Of rows with the same
+                entity and time the last counts.
+            until: The moment whose state goes to the online store; None: that of the latest row.
 
         Raises:
-            ConfigurationError: The frames are not what the schema says.
-            StorageError: The disk is full or the folder cannot be written to.
+            DataContractError: A frame is not what the schema says.
+            StorageError: The disk is full or read-only; the previous features are still there.
+            BusyError: Another process writes the same project's features, or the registry, for over a minute.
         """
-        for view in self.views:
-            _check(view, tables)
-        for view in self.views:
-            with atomic_file(self.source(view)) as temporary:
-                tables[view.name].sort(view.entity, "event_time", maintain_order=True).write_parquet(temporary)
-        entities, feature_views = feast_objects(self.views, self.folder)
-        with writing(self.registry):
-            self.registry.parent.mkdir(parents=True, exist_ok=True)
-            # SQLite lets one write at a time; Feast reads, then writes, so appliers take turns.
-            with FileLock(f"{self.registry}.lock"):
-                self.feast.apply([*entities, *feature_views])
-            for view, feature_view in zip(self.views, feature_views, strict=True):
-                self._materialise(view, feature_view, tables[view.name])
+        frames = checked_frames(self.views, frames)
+        load_feast()
+        until = until or max((frame[EVENT_TIME].max() for frame in frames.values() if frame.height), default=None)
+        with file_lock(self.folder):
+            self._sweep()
+            with atomic_directory(self.folder) as folder:
+                for name, frame in frames.items():
+                    frame.write_parquet(source_path(folder, name))
+                materialise(self.project, self.views, frames, until=until, folder=folder, registry=self.registry)
+                written = {"schema": schema_digest(self.views), "until": until and until.isoformat()}
+                write_text(folder / "written.json", json.dumps(written))
+            self._feast()
 
-    def historical(self, entities: "pl.DataFrame") -> "pl.DataFrame":
-        """Features as known at each row's moment.
+    def historical(self, entities: "pl.DataFrame", views: Sequence[str] | None = None) -> "pl.DataFrame":
+        """Joins to each row the features that were known at its ``event_time``.
 
         Args:
-            entities: Entity keys of all views and ``event_time``, N rows.
+            entities: Entity keys (null where there is no entity) and ``event_time`` (with a time zone), N rows in any
+                order; other columns are kept.
+            views: Names of the views to join; None: all.
 
         Returns:
-            All features of all views, N rows in the same order; null where nothing was known.
+            ``entities`` with the views' feature columns, the same N rows in the same order; null where nothing was
+            known or what was known had expired.
+
+        Raises:
+            DataContractError: A column is missing or has the wrong type.
+            StorageError: The features have not been written, or not with this schema, or a file is damaged.
         """
         import polars as pl
 
-        self._require_published()
-        keys = dict.fromkeys(view.entity for view in self.views)
-        asked = entities.select(*keys, pl.col("event_time").alias("event_timestamp")).to_arrow()
-        refs = [f"{view.name}:{feature.name}" for view in self.views for feature in view.features]
-        # Feast's interface says pandas; the offline store takes an Arrow table as well, which spares two conversions.
-        found: Any = pl.from_arrow(self.feast.get_historical_features(entity_df=asked, features=refs).to_arrow())
-        return found.select(feature.name for view in self.views for feature in view.features)
+        chosen = [self._view(name) for name in views] if views is not None else list(self.views)
+        keys = {view.entity: polars_dtype(view.entity_dtype) for view in chosen}
+        asked = _asked(entities, keys)
+        store = self._feast()
+        from modelyard.feature_store.asof import EVENT_TIMESTAMP
 
-    def online(self, view: str, keys: Sequence[Any]) -> "pl.DataFrame":
-        """The latest known features of some entities.
+        names = [feature.name for view in chosen for feature in view.features]
+        try:
+            joined: Any = store.get_historical_features(
+                entity_df=asked.rename({EVENT_TIME: EVENT_TIMESTAMP}).to_arrow(),
+                features=[f"{view.name}:{feature.name}" for view in chosen for feature in view.features],
+            ).to_arrow()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise StorageError(
+                f"The stored features cannot be read: {error}", where=str(self.folder), way_out=self._rerun
+            ) from error
+        features: Any = pl.from_arrow(joined.select(names))
+        return entities.hstack(features)
+
+    def online(self, view: str, keys: "Sequence[Any] | pl.Series", *, at: datetime | None = None) -> "pl.DataFrame":
+        """Reads what the online store knows of ``keys``.
 
         Args:
-            view: Name of a view.
-            keys: Entity keys, N values.
+            view: Name of the view.
+            keys: Entity keys (N); repeated, unknown and null keys are allowed.
+            at: The moment of the question, if it is later than the last write: what has expired by then is null.
 
         Returns:
-            The view's features, N rows in the order of ``keys``; null for an unknown entity.
+            The entity column and the view's features, one row for each key, in order. The same values that
+            :meth:`historical` gives for the keys at the moment of the last write (or at ``at``).
+
+        Raises:
+            ConfigurationError: There is no such view.
+            DataContractError: A key has the wrong type.
+            StorageError: The features have not been written, or not with this schema.
         """
         import polars as pl
 
-        self._require_published()
-        found = next(one for one in self.views if one.name == view)
-        answer = self.feast.get_online_features(
-            features=[f"{view}:{feature.name}" for feature in found.features],
-            entity_rows=[{found.entity: key} for key in keys],
-        ).to_dict()
-        return pl.DataFrame({feature.name: answer[feature.name] for feature in found.features}, strict=False)
+        chosen = self._view(view)
+        column = pl.Series(chosen.entity, keys)
+        typed = _as_key(column, polars_dtype(chosen.entity_dtype))
+        return read(self._feast(), chosen, typed, at=at)
 
-    def source(self, view: FeatureView) -> Path:
-        """The view's Parquet file."""
-        return self.folder / f"{view.name}.parquet"
+    def exists(self) -> bool:
+        """Whether features of this schema have been written."""
+        try:
+            return self._written()["schema"] == schema_digest(self.views)
+        except StorageError:
+            return False
 
-    @cached_property
-    def feast(self) -> "feast.FeatureStore":
-        """Feast's own object over the same files."""
-        telemetry.switch_off()
-        import feast
+    @property
+    def _rerun(self) -> str:
+        return f"kedro run --pipeline={self.project}"
 
-        registry = os.environ.get("MODELYARD_FEAST_REGISTRY") or f"sqlite:///{self.registry}"
-        redis = os.environ.get("MODELYARD_ONLINE_STORE")
-        online = (
-            {"type": "redis", "connection_string": redis.removeprefix("redis://")}
-            if redis
-            else {"type": "sqlite", "path": str(self.folder / "online.db")}
-        )
-        return feast.FeatureStore(
-            config=feast.RepoConfig(
-                project=self.project,
-                provider="local",
-                registry={"registry_type": "sql", "path": registry, "cache_ttl_seconds": 60},
-                offline_store={"type": "modelyard.feature_store.asof.AsofOfflineStore"},
-                online_store=online,
-                entity_key_serialization_version=3,
+    def _view(self, name: str) -> FeatureView:
+        found = [view for view in self.views if view.name == name]
+        if not found:
+            raise ConfigurationError(
+                f"There is no feature view '{name}'.",
+                where=f"project {self.project}",
+                way_out=f"name one of {', '.join(view.name for view in self.views)}",
             )
-        )
+        return found[0]
 
-    def _materialise(self, view: FeatureView, feature_view: Any, table: "pl.DataFrame") -> None:
-        """Writes each entity's latest row online.
+    def _written(self) -> dict[str, str]:
+        try:
+            written: dict[str, str] = json.loads((self.folder / "written.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                "The project's features have not been written yet.", where=str(self.folder), way_out=self._rerun
+            ) from error
+        return written
 
-        Feast's own ``materialize`` turns every row of the interval into protobuf before it drops the older ones.
-        """
-        latest = table.sort("event_time", maintain_order=True).unique(view.entity, keep="last", maintain_order=True)
-        for batch in latest.iter_slices(_ONLINE_BATCH_ROWS):
-            self.feast.write_to_online_store(feature_view.name, batch.to_pandas(), allow_registry_cache=True)
-
-    def _require_published(self) -> None:
-        for view in self.views:
-            if not self.source(view).exists():
+    def _feast(self) -> "feast.FeatureStore":
+        """Feast's store on the folder as it is now: opened anew when a write has exchanged it."""
+        load_feast()
+        try:
+            status = os.stat(self.folder / "written.json")
+        except FileNotFoundError:
+            status = None
+        stamp = (status.st_ino, status.st_mtime_ns) if status else (0, 0)
+        if self._opened is None or (self._opened[0] != stamp and status):
+            if self._written()["schema"] != schema_digest(self.views):
                 raise StorageError(
-                    f"Features '{view.name}' have not been published.",
-                    where=str(self.source(view)),
-                    way_out=f"kedro run --pipeline={self.project}",
+                    "The stored features were written with another schema.", where=str(self.folder), way_out=self._rerun
                 )
+            self._opened = stamp, open_registered(self.project, self.views, self.folder, self.registry)
+        return self._opened[1]
+
+    def _sweep(self) -> None:
+        """Removes what killed writes left beside the folder."""
+        for leftover in self.folder.parent.glob(f".{self.folder.name}.*"):
+            if leftover.suffix in {".part", ".old"}:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _check(view: FeatureView, tables: "Mapping[str, pl.DataFrame]") -> None:
-    wanted = [view.entity, "event_time", *(feature.name for feature in view.features)]
-    found = tables[view.name].columns if view.name in tables else []
-    if missing := [name for name in wanted if name not in found]:
-        raise ConfigurationError(
-            f"The features of view '{view.name}' lack {', '.join(missing)}.",
-            where=f"derive_features of the project; it gave {', '.join(found) or 'no such view'}",
-            way_out="make derive_features and the schema agree",
+def _asked(entities: "pl.DataFrame", keys: "Mapping[str, pl.DataType]") -> "pl.DataFrame":
+    """Key columns and ``event_time`` in the stored types."""
+    import polars as pl
+
+    if missing := {*keys, EVENT_TIME} - set(entities.columns):
+        raise DataContractError(
+            f"The table lacks {', '.join(sorted(missing))}.",
+            where="the table that features are joined to",
+            way_out="bring every view's entity column and event_time",
         )
+    time = entities[EVENT_TIME]
+    if not isinstance(time.dtype, pl.Datetime) or time.dtype.time_zone is None:
+        raise DataContractError(
+            f"The column holds {time.dtype}, not times with a time zone.",
+            where=f"column '{EVENT_TIME}' of the table that features are joined to",
+            way_out="cast it to Datetime('us', 'UTC')",
+        )
+    columns = [_as_key(entities[name], dtype) for name, dtype in keys.items()]
+    return pl.DataFrame([*columns, time.dt.convert_time_zone("UTC").cast(pl.Datetime("us", "UTC"))])
+
+
+def _as_key(column: "pl.Series", dtype: "pl.DataType") -> "pl.Series":
+    import polars as pl
+
+    text = isinstance(column.dtype, (pl.String, pl.Categorical, pl.Enum)) and dtype == pl.String
+    number = column.dtype.is_integer() and dtype.is_integer()
+    if not text and not number and column.dtype != pl.Null:
+        raise DataContractError(
+            f"The keys are {column.dtype}, the feature view's are {dtype}.",
+            where=f"column '{column.name}'",
+            way_out="cast the keys to the type in the project's feature_views",
+        )
+    return column.cast(dtype)

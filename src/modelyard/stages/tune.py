@@ -146,15 +146,19 @@ def _only_process(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
     try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout as error:
         raise BusyError(
             "Another process is tuning on the same inputs.",
             where=str(folder),
             way_out="wait for it; the same command then returns its result at once",
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def _row(rule: str, about: str, verdict: str, n_rows: int, observed: str) -> dic
 
 def _too_many(summary: dict[str, Any], rejected: "pl.DataFrame") -> str:
     counts = rule_counts(rejected).head(_N_RULES)
-    rules = "; ".join(f"{n_rows:,} × {rule}" for rule, n_rows in counts.iter_rows())
+    rules = "; ".join(f"{n_rows:,} × {rule}" for rule, n_rows, _ in counts.iter_rows())
     return (
         f"{summary['n_rejected']:,} of {summary['n_ingested']:,} rows ({summary['rejected_share']:.1%}) are rejected, "
         f"more than the {summary['max_rejected_share']:.1%} allowed: {rules}"

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_REASON_LENGTH = 1000  # characters; a database column is finite
 _NOT_IN_NAME = {"n_trials", "refit", "timeout_s"}  # a finished study can be extended, refitted or not
 
 
@@ -105,7 +104,7 @@ class StoredStudy:
 def _attributes(outcome: Outcome) -> dict[str, Any]:
     attributes = {
         "metrics": outcome.metrics,
-        "reason": outcome.reason[:_REASON_LENGTH],
+        "reason": outcome.reason,
         "seconds": round(outcome.seconds, 3),
     }
     return {key: content for key, content in attributes.items() if content}

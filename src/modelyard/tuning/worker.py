@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from modelyard.project import Project
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+_REASON_LENGTH = 500  # characters, for a log line and a database column; the whole traceback lies in error.txt
 
 Curve = dict[int, float]
 """Step to the primary metric on validation rows."""
@@ -155,7 +156,7 @@ def run_task(project: Project, task: FitTask) -> Outcome:
         raise
     except Exception as error:
         write_text(task.folder / "error.txt", traceback.format_exc())
-        reason = f"{type(error).__name__}: {error}"
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_REASON_LENGTH]
         return Outcome(state="FAIL", reports=reports.in_order(), reason=reason, seconds=time.monotonic() - started)
     outcome = Outcome(**{**asdict(outcome), "seconds": time.monotonic() - started})
     write_text(record, json.dumps(asdict(outcome)))
@@ -265,14 +266,27 @@ def serve(tasks: ipc.Connection, loader: str, name: str, n_threads: int) -> None
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(n_threads)))
     logging.basicConfig(level=logging.INFO)
-    with contextlib.suppress(EOFError, KeyboardInterrupt):
+    with contextlib.suppress(EOFError, ConnectionError):
         while True:
-            task: FitTask = tasks.recv()
             try:
+                task = _receive(tasks)
                 _redirect_output(task.folder / "output.log")
                 tasks.send(run_task(_load(loader, name), task))
             except ModelyardError as error:
                 tasks.send(error)
+
+
+def _receive(tasks: ipc.Connection) -> FitTask:
+    try:
+        task: FitTask = tasks.recv()
+    except (EOFError, ConnectionError):
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"A tuning worker could not read a trial's parameters: {error}",
+            way_out="their classes must be importable in a fresh Python process, not live in a notebook or script",
+        ) from error
+    return task
 
 
 def _end_with_parent() -> None:

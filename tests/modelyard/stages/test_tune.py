@@ -148,14 +148,6 @@ def test_finished_study_is_returned_without_a_fit(
     assert [trial["number"] for trial in logged] == list(range(8))  # tracking knows them already, by study and number
 
 
-def test_raised_n_trials_extends_a_study_as_if_it_had_been_asked_for_at_once(
-    reference: Reference, tmp_path: Path
-) -> None:
-    _, shorter = toy.tune(tmp_path, n_trials=6, refit=False)  # the last generation is cut in half
-    assert len(shorter["trials"]) == 6
-    assert reference.equals(*toy.tune(tmp_path))
-
-
 def test_changed_inputs_begin_a_new_study(reference: Reference) -> None:
     names = {reference.summary["study"]}
     for change in ({"seed": 1}, {"n_parallel": 3}, {"prune_warmup_steps": 4}):
@@ -195,30 +187,37 @@ def lives(process: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
-def test_ended_parent_takes_its_workers_along_and_a_rerun_completes_the_study(
-    reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: signal.Signals
-) -> None:
-    parent, trace = start(tmp_path, {"trial_0003": "slow", "trial_0004": "slow"}), tmp_path / "trace"
+def interrupt(folder: Path, sign: signal.Signals) -> None:
+    """Tunes in another process and ends it while trials 3 and 4 are being fitted; returns when its workers are gone."""
+    parent, trace = start(folder, {"trial_0003": "slow", "trial_0004": "slow"}), folder / "trace"
     wait_until(lambda: {0, 1, 2} <= set(computed(steps_in(trace), "trial_0003")), "trial 3 is well under way")
-    if sign == signal.SIGKILL:
-        parent.kill()
-    else:
+    if sign == signal.SIGINT:
         os.killpg(parent.pid, sign)  # a terminal sends it to the parent and its workers alike
+    else:
+        parent.send_signal(sign)
     parent.wait()
     workers = {process for name, _, process in steps_in(trace) if name.startswith("trial")}
     wait_until(lambda: not any(lives(process) for process in workers), "the workers have ended")
-    assert [trial.state.name for trial in stored_trials(tmp_path)] == ["COMPLETE"] * 3 + ["RUNNING"] * 2
+    assert [trial.state.name for trial in stored_trials(folder)] == ["COMPLETE"] * 3 + ["RUNNING"] * 2
 
-    before = computed(steps_in(trace), "trial_0003")
-    monkeypatch.setenv("TOY_TRACE", str(trace))
+
+def test_killed_run_is_completed_by_the_next_as_if_nothing_had_happened(
+    reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(tmp_path, signal.SIGKILL)
+    before = computed(steps_in(tmp_path / "trace"), "trial_0003")
+    monkeypatch.setenv("TOY_TRACE", str(tmp_path / "trace"))
     assert reference.equals(*toy.tune(tmp_path))
     assert all(trial.state.is_finished() for trial in stored_trials(tmp_path))
-    steps = steps_in(trace)
+    steps = steps_in(tmp_path / "trace")
     assert computed(steps, "trial_0001") == computed(reference.steps, "trial_0001")  # ended before: not fitted again
     again = computed(steps, "trial_0003") - before
     assert again
     assert 0 not in again  # continued from its own checkpoint
+
+
+def test_ctrl_c_ends_the_workers_and_leaves_the_same_state_as_a_kill(tmp_path: Path) -> None:
+    interrupt(tmp_path, signal.SIGINT)
 
 
 def test_killed_worker_is_replaced_and_its_trial_continues(
@@ -315,13 +314,15 @@ def test_sound_journal_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["study.journal"]
 
 
-def test_lock_left_by_a_killed_process_does_not_hold_up_the_next(reference: Reference, tmp_path: Path) -> None:
+def test_lock_left_by_a_killed_process_does_not_hold_up_the_next(
+    reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(reference.folder / "work" / "tune", tmp_path / "work" / "tune")
     (journal,) = tmp_path.glob("work/tune/*/study.journal")
     Path(f"{journal}.lock").touch()
-    started = time.monotonic()
+    no_waiting = SimpleNamespace(sleep=lambda _: pytest.fail("waited for the lock"), monotonic=time.monotonic)
+    monkeypatch.setattr("optuna.storages.journal._file.time", no_waiting)
     assert reference.equals(*toy.tune(tmp_path))
-    assert time.monotonic() - started < 25  # Optuna itself would wait for 30 s
 
 
 def test_second_process_on_the_same_study_is_told_so(reference: Reference, tmp_path: Path) -> None:
@@ -334,6 +335,14 @@ def test_second_process_on_the_same_study_is_told_so(reference: Reference, tmp_p
 def test_project_that_no_worker_can_load_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="could not load the project 'toy': ModuleNotFoundError"):
         toy.tune(tmp_path, "no_such_module:load", n_trials=2)
+
+
+def test_parameters_that_no_worker_can_import_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script_class = type("ScriptScore", (toy.ScoreParameters,), {"__module__": "__main__"})
+    monkeypatch.setattr(sys.modules["__main__"], "ScriptScore", script_class, raising=False)
+    monkeypatch.setattr(toy, "ScoreParameters", script_class)
+    with pytest.raises(ConfigurationError, match="could not read a trial's parameters"):
+        toy.tune(tmp_path, n_trials=2)
 
 
 def test_missing_validation_rows_and_metrics_are_said() -> None:
@@ -355,10 +364,12 @@ def test_timeout_begins_no_generation(tmp_path: Path, caplog: pytest.LogCaptureF
 # --- storage in a database
 
 
-def test_database_gives_the_same_study_and_lost_models_are_fitted_again(
+def test_study_in_a_database_is_extended_as_if_asked_for_at_once_and_lost_models_are_fitted_again(
     reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(STORAGE_VARIABLE, f"sqlite:///{tmp_path}/studies.db")
+    _, shorter = toy.tune(tmp_path, n_trials=6, refit=False)  # the last generation is cut in half
+    assert len(shorter["trials"]) == 6
     assert reference.equals(*toy.tune(tmp_path))
     assert not list(tmp_path.glob("work/tune/*/study.journal"))
     shutil.rmtree(tmp_path / "work" / "tune")  # another machine, or a cleaned disk

@@ -83,9 +83,9 @@ def fit(examples: pl.DataFrame, params: ToyParameters, run: FitRun) -> ToyModel:
         speed = params.momentum * speed - params.learning_rate * slope
         weights = weights + speed
         _trace(run.folder.parent.name, step)
-        _write(checkpoint, json.dumps([step + 1, weights.tolist(), speed.tolist()]))
         if valid.height:
             run.report(step, _rmse(valid, weights))
+        _write(checkpoint, json.dumps([step + 1, weights.tolist(), speed.tolist()]))
         _plant(fault, step, run.folder)
     return ToyModel(np.full(2, np.nan) if fault == "nan" else weights, train.height, params)
 

@@ -1,0 +1,115 @@
+"""Opening a project's Feast store with its definitions registered, however many processes do so at once."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelyard.errors import BusyError, StorageError
+from modelyard.feature_store.objects import DATABASE_PATIENCE_S, feast_objects, is_file, repo_config
+from modelyard.feature_store.schema import FeatureView, schema_digest
+from modelyard.files import writing
+
+if TYPE_CHECKING:
+    import feast
+
+_DIGEST_TAG = "definitions"
+
+
+def open_registered(project: str, views: Sequence[FeatureView], folder: Path, registry: str) -> "feast.FeatureStore":
+    """Opens the project's Feast store; applies its definitions where the registry has none or other ones.
+
+    The project's own entry in the registry carries a digest of the definitions and is written last, so an apply that
+    was killed is simply done again by whoever comes next.
+
+    Args:
+        project: The project's name.
+        views: Its feature schema.
+        folder: Its sources and SQLite online store.
+        registry: Path of a SQLite file or a database URL.
+
+    Raises:
+        BusyError: The registry stayed locked for a minute.
+        StorageError: The registry cannot be read or written.
+    """
+    import feast
+    from feast.errors import ProjectObjectNotFoundException
+
+    config = repo_config(project, folder, registry)
+    digest = sha256(f"{schema_digest(views)}\0{folder}".encode()).hexdigest()
+    with alone(config.registry.path):
+        store = feast.FeatureStore(config=config)
+        try:
+            registered = store.registry.get_project(project).tags.get(_DIGEST_TAG)
+        except ProjectObjectNotFoundException:
+            registered = None
+        if registered != digest:
+            _apply(store, views, folder)
+            store.registry.apply_project(feast.Project(name=project, tags={_DIGEST_TAG: digest}))
+    return store
+
+
+def _apply(store: "feast.FeatureStore", views: Sequence[FeatureView], folder: Path) -> None:
+    """Makes the registry hold exactly ``views`` for the store's project."""
+    from feast.feature_view import DUMMY_ENTITY_NAME
+
+    entities, feast_views = feast_objects(views, folder)
+    kept = {item.name for item in (*entities, *feast_views)} | {DUMMY_ENTITY_NAME}
+    existing = (*store.list_feature_views(), *store.list_entities(), *store.list_data_sources())
+    gone = [item for item in existing if item.name not in kept]
+    store.apply([*entities, *feast_views], objects_to_delete=gone, partial=False)
+
+
+@contextlib.contextmanager
+def alone(url: str) -> Iterator[None]:
+    """Runs the block while no other process does so with the same SQLite file; other databases lock for themselves.
+
+    A file lock, because Feast's registry opens with a check-then-create of its tables and an apply is a dozen
+    transactions: SQLite's own waiting covers neither.
+
+    Raises:
+        BusyError: The lock was not free for a minute.
+        StorageError: The file cannot be read or written.
+    """
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        with contextlib.ExitStack() as stack:
+            if is_file(url):
+                stack.enter_context(file_lock(Path(url.removeprefix("sqlite:///"))))
+            yield
+    except OperationalError as error:
+        kind = BusyError if "locked" in str(error.orig) else StorageError
+        raise kind(
+            f"The feature registry answered: {error.orig}.",
+            where=url if is_file(url) else "the database of the feature registry",
+            way_out="see that the database can be reached and written to, then run the same command again",
+        ) from error
+
+
+@contextlib.contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Runs the block while no other process holds the lock file beside ``path``.
+
+    Raises:
+        BusyError: The lock was not free for a minute.
+        StorageError: The folder cannot be written to.
+    """
+    import filelock
+
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(f"{path}.lock", timeout=DATABASE_PATIENCE_S)
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise BusyError(
+                f"Another process has been writing here for {DATABASE_PATIENCE_S} s.",
+                where=str(path),
+                way_out="wait for it to end, then run the same command again",
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
