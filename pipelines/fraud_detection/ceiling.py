@@ -177,7 +177,8 @@ def _fraud_share(world: World, drawn: pl.DataFrame, is_known: NDArray[np.bool_],
     enlarged = purchases * _amount_density(amount, means * factors)
     excess = (amount / large_from - 1) / LARGE_SCALE
     large = purchases * np.where(excess >= 0, np.exp(-np.maximum(excess, 0)) / (large_from * LARGE_SCALE), 0)
-    tiny = np.where((amount >= TINY_EUR[0]) & (amount <= TINY_EUR[1]), 1 / (TINY_EUR[1] - TINY_EUR[0]), 0)
+    tiny_from, tiny_to = (end * world.tiny_factors(second) for end in TINY_EUR)
+    tiny = np.where((amount >= tiny_from) & (amount <= tiny_to), 1 / (tiny_to - tiny_from), 0)
 
     at_terminal = params.terminal_strength * np.where(is_known[0], 1, unknown[0])
     is_stolen = params.stolen_strength * np.where(is_known[1], 1, unknown[1])

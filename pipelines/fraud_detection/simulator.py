@@ -50,7 +50,7 @@ BURST_NIGHT_S = 5 * 3_600
 """Bursts of card testing start between midnight and five."""
 
 TINY_EUR = (0.5, 3.0)
-"""Amounts of card testing, uniform."""
+"""Amounts of card testing on the first day, uniform."""
 
 HABIT = 2.0
 """A customer's n-th favourite of N terminals within reach is drawn where a uniform variable to this power is n / N."""
@@ -97,8 +97,8 @@ class SimulationParameters(Parameters):
         0.0,
         ge=0,
         le=1,
-        description="How much the world changes until the last day: amounts grow by half, terminals are replaced, "
-        "frauds get smaller and shift from terminals to card testing and cloned cards. 0: nothing changes.",
+        description="How much the world changes until the last day: amounts double, terminals are replaced, "
+        "frauds stand out less and shift from terminals to card testing and cloned cards. 0: nothing changes.",
     )
 
 
@@ -166,11 +166,15 @@ class World:
 
     def means_at(self, customers: Integers, seconds: Integers) -> Floats:
         """Each customer's mean amount at each moment, EUR."""
-        return self.means_eur[customers] * (1 + 0.5 * self.progress(seconds))
+        return self.means_eur[customers] * (1 + self.progress(seconds))
 
     def stolen_factors(self, seconds: Integers) -> Floats:
         """Factor of the amounts of stolen details at each moment."""
         return 1 + (self.params.stolen_factor - 1) * (1 - 0.5 * self.progress(seconds))
+
+    def tiny_factors(self, seconds: Integers) -> Floats:
+        """Factor of the amounts of card testing at each moment."""
+        return 1 + 3 * self.progress(seconds)
 
     def large_amounts(self, seconds: Integers) -> Floats:
         """Where large amounts begin at each moment, EUR."""
@@ -321,7 +325,8 @@ def _card_testing(world: World, rng: np.random.Generator) -> pl.DataFrame:
     sizes = rng.integers(world.params.burst_size // 2, world.params.burst_size * 3 // 2 + 1, len(world.bursts.keys))
     n = int(sizes.sum())
     second = np.repeat(world.bursts.starts_s, sizes) + rng.integers(0, BURST_S, n)
-    customer, amount = rng.integers(0, world.params.n_customers, n), rng.uniform(*TINY_EUR, n)
+    customer = rng.integers(0, world.params.n_customers, n)
+    amount = rng.uniform(*TINY_EUR, n) * world.tiny_factors(second)
     return _table(second, customer, np.repeat(world.bursts.keys, sizes), amount, np.full(n, 4))
 
 

@@ -1,6 +1,6 @@
 """Corrections of rejected rows: from ``--set`` or from an edited CSV, checked before anything is stored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,12 +121,12 @@ def _read_edited(path: Path, contract: Contract) -> "pl.DataFrame":
 def _find_row(path: Path, rejected: "pl.DataFrame", by: str, line: int, value: str | None) -> int:
     import polars as pl
 
-    rows = rejected.select((pl.col(by).cast(pl.String) == value).arg_true()).to_series() if value else ()
-    if len(rows) != 1:
+    rows = rejected.select((pl.col(by).cast(pl.String) == (value or "")).arg_true()).to_series()
+    if rows.len() != 1:
         raise ConfigurationError(
-            f"{len(rows)} rejected rows have {by} = {value}, not one.",
+            f"{rows.len()} rejected rows have {by} = {value}, not one.",
             where=f"{path}, line {line}",
-            way_out="the data may have changed: start again from `kedro quarantine show <project> --save corrected.csv`",
+            way_out="the data may have changed: start from `kedro quarantine show <project> --save corrected.csv`",
         )
     return int(rows[0])
 

@@ -172,7 +172,7 @@ def select_rows(rejected: "pl.DataFrame", key: str, selection: Selection) -> "pl
     import polars as pl
 
     is_wanted = pl.lit(selection.is_all) | pl.col(ROW_NUMBER).is_in(list(selection.rows))
-    if selection.keys:
+    if selection.keys and key in rejected.columns:
         is_wanted |= pl.col(key).cast(pl.String).is_in(list(selection.keys)).fill_null(False)
     if selection.reason:
         named = pl.element().str.to_lowercase().str.contains(selection.reason.lower(), literal=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 import pyarrow as pa
-from feast.errors import EntityTimestampInferenceException, FeastEntityDFMissingColumnsError
+from feast import errors
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from feast.infra.offline_stores.file_source import FileSource
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
@@ -42,14 +42,13 @@ EVENT_TIMESTAMP = "event_timestamp"
 """Feast's name for the moment column of an entity frame."""
 
 
-# Feast carries no type information, hence the ignored subclassing in this file.
-class AsofOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
+class AsofOfflineStoreConfig(FeastConfigBaseModel):
     """Configuration of :class:`AsofOfflineStore`; there is nothing to configure but the type."""
 
     type: Literal["modelyard.feature_store.asof.AsofOfflineStore"] = "modelyard.feature_store.asof.AsofOfflineStore"
 
 
-class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
+class AsofRetrievalJob(RetrievalJob):
     """A retrieval that runs when its result is asked for."""
 
     def __init__(
@@ -87,7 +86,7 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
         return self._evaluate().to_pandas()
 
 
-class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
+class AsofOfflineStore(OfflineStore):
     """Point-in-time retrieval from Parquet files (``FileSource``)."""
 
     supports_filter_by_created_timestamp = True
@@ -126,7 +125,7 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
         time_column = _time_column(entities.schema)
         on_demand = _get_requested_on_demand_feature_views(feature_refs, config.project, registry)
         requested, _ = _get_requested_feature_views_to_features_dict(feature_refs, feature_views, on_demand)
-        moments = pl.from_arrow(entities.select([time_column])).to_series()
+        moments = pl.Series(time_column, entities[time_column])
 
         def evaluate() -> pa.Table:
             result = entities
@@ -140,11 +139,12 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
                     result = result.append_column(column, values)
             return result
 
+        first, last = (moment if isinstance(moment, datetime) else None for moment in (moments.min(), moments.max()))
         metadata = RetrievalMetadata(
             features=feature_refs,
             keys=[name for name in entities.column_names if name != time_column],
-            min_event_timestamp=moments.min(),
-            max_event_timestamp=moments.max(),
+            min_event_timestamp=first,
+            max_event_timestamp=last,
         )
         return AsofRetrievalJob(
             evaluate, full_feature_names=full_feature_names, on_demand_feature_views=on_demand, metadata=metadata
@@ -202,12 +202,13 @@ def _features_at(
     only_created: bool,
 ) -> pl.DataFrame:
     """The view's features for each row of ``entities``, under the names that the result gives them."""
-    source, path = view.batch_source, _path(config, view.batch_source)
+    source = _file_source(view.batch_source)
+    path = _path(config, source)
     stored = {renamed: original for original, renamed in source.field_mapping.items()}
     asked_keys = [view.projection.join_key_map.get(key.name, key.name) for key in view.entity_columns]
     source_keys = [stored.get(key.name, key.name) for key in view.entity_columns]
     if missing := set(asked_keys) - set(entities.column_names):
-        raise FeastEntityDFMissingColumnsError(set(asked_keys), missing)
+        raise _missing_columns(set(asked_keys), missing)
     created = source.created_timestamp_column or None
     needed = [*source_keys, source.timestamp_field, *([created] if created else [])]
     rows = pl.read_parquet(path, columns=list(dict.fromkeys(needed))).rechunk()
@@ -221,11 +222,18 @@ def _features_at(
     ttl = duration(view.ttl, unit_of(*columns))
     found_rows = known_rows(asked, known, asked_keys, ttl=ttl, only_created=only_created and created is not None)
     del rows, known, asked
-    prefix = f"{view.projection.name_to_use()}__" if full_feature_names else ""
+    projection: Any = view.projection
+    prefix = f"{projection.name_to_use()}__" if full_feature_names else ""
     stored_names = [stored.get(name, name) for name in names]
     features = pl.read_parquet(path, columns=list(dict.fromkeys(stored_names))).rechunk()
     result = features.select(pl.col(s).alias(prefix + name) for s, name in zip(stored_names, names, strict=True))
     return gather(result, *found_rows)
+
+
+def _missing_columns(expected: set[str], missing: set[str]) -> Exception:
+    error: Any = errors.FeastEntityDFMissingColumnsError
+    exception: Exception = error(expected, missing)
+    return exception
 
 
 def _like(column: pl.Series, dtype: pl.DataType) -> pl.Series:
@@ -255,14 +263,18 @@ def _time_column(schema: pa.Schema) -> str:
         return EVENT_TIMESTAMP
     times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     if len(times) != 1:
-        raise EntityTimestampInferenceException(EVENT_TIMESTAMP)
+        raise errors.EntityTimestampInferenceException(EVENT_TIMESTAMP)
     return str(times[0])
 
 
-def _path(config: "RepoConfig", source: Any) -> str:
+def _file_source(source: "DataSource | None") -> FileSource:
     if not isinstance(source, FileSource):
         raise ValueError(f"{type(source).__name__} is not supported: sources must be Parquet files (FileSource)")
-    return str(FileSource.get_uri_for_file_path(repo_path=config.repo_path, uri=source.path))
+    return source
+
+
+def _path(config: "RepoConfig", source: FileSource) -> str:
+    return FileSource.get_uri_for_file_path(repo_path=config.repo_path, uri=source.path)
 
 
 def _pulled(keys: list[str], features: list[str], timestamp: str, created: str | None) -> list[str] | None:
@@ -278,7 +290,7 @@ def _between(
     start: datetime | None,
     end: datetime | None,
 ) -> pl.DataFrame:
-    rows = pl.read_parquet(_path(config, source), columns=names)
+    rows = pl.read_parquet(_path(config, _file_source(source)), columns=names)
     times, *bounds = instants(rows[timestamp_field], *(pl.Series([moment]) for moment in (start, end) if moment))
     kept = times.is_not_null()
     if start:

@@ -79,7 +79,7 @@ def _as_dtype(column: "pl.Series", dtype: "pl.DataType", where: str) -> "pl.Seri
     if isinstance(dtype, pl.List):
         lengths = cast.list.len().drop_nulls()
         if lengths.n_unique() > 1:
-            raise _broken(f"Lists have between {lengths.min()} and {lengths.max()} elements.", where)
+            raise _broken(f"Lists have different lengths: {sorted(lengths.unique())[:5]}.", where)
         if cast.explode(empty_as_null=False, keep_nulls=False).null_count():
             raise _broken("Lists have missing elements.", where)
     return cast

@@ -159,7 +159,7 @@ def _field(feature: Feature) -> "feast.Field":
 def _feast_dtype(dtype: str) -> "FeastType":
     from feast import types
 
-    return {
+    dtypes: dict[str, FeastType] = {
         "string": types.String,
         "int64": types.Int64,
         "float64": types.Float64,
@@ -167,7 +167,8 @@ def _feast_dtype(dtype: str) -> "FeastType":
         "bool": types.Bool,
         "float32_list": types.Array(types.Float32),
         "int64_list": types.Array(types.Int64),
-    }[dtype]
+    }
+    return dtypes[dtype]
 
 
 def _repeated(names: list[str]) -> list[str]:

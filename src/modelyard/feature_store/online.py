@@ -115,7 +115,9 @@ def _fresh(response: Any, oldest: datetime) -> list[bool]:
     return [time.ToDatetime(oldest.tzinfo) + timedelta(seconds=1) > oldest for time in times]
 
 
-def _rows(view: FeatureView, latest: "pl.DataFrame") -> "Iterator[tuple[EntityKey, dict[str, Value], datetime, None]]":
+def _rows(
+    view: FeatureView, latest: "pl.DataFrame"
+) -> "Iterator[tuple[EntityKey, dict[str, Value], datetime, datetime | None]]":
     """Rows as Feast's ``online_write_batch`` takes them."""
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 

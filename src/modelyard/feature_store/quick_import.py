@@ -24,7 +24,7 @@ def load_feast() -> None:
     import typeguard
 
     checked = typeguard.typechecked
-    typeguard.typechecked = _unchecked  # type: ignore[assignment]  # narrower on purpose, and put back below
+    typeguard.typechecked = _unchecked
     try:
         importlib.import_module("feast")
     finally:

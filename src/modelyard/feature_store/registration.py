@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import BusyError, StorageError
 from modelyard.feature_store.objects import DATABASE_PATIENCE_S, feast_objects, is_file, repo_config
@@ -56,7 +56,7 @@ def _apply(store: "feast.FeatureStore", views: Sequence[FeatureView], folder: Pa
 
     entities, feast_views = feast_objects(views, folder)
     kept = {item.name for item in (*entities, *feast_views)} | {DUMMY_ENTITY_NAME}
-    existing = (*store.list_feature_views(), *store.list_entities(), *store.list_data_sources())
+    existing: list[Any] = [*store.list_feature_views(), *store.list_entities(), *store.list_data_sources()]
     gone = [item for item in existing if item.name not in kept]
     store.apply([*entities, *feast_views], objects_to_delete=gone, partial=False)
 

@@ -60,7 +60,7 @@ class FeatureStore:
         """
         frames = checked_frames(self.views, frames)
         load_feast()
-        until = until or max((frame[EVENT_TIME].max() for frame in frames.values() if frame.height), default=None)
+        until = until or _latest(frames)
         with file_lock(self.folder):
             self._sweep()
             with atomic_directory(self.folder) as folder:
@@ -183,6 +183,12 @@ class FeatureStore:
         for leftover in self.folder.parent.glob(f".{self.folder.name}.*"):
             if leftover.suffix in {".part", ".old"}:
                 shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _latest(frames: "Mapping[str, pl.DataFrame]") -> datetime | None:
+    """The time of the latest row of all; None if there is no row."""
+    times = [frame[EVENT_TIME].max() for frame in frames.values()]
+    return max((time for time in times if isinstance(time, datetime)), default=None)
 
 
 def _asked(entities: "pl.DataFrame", keys: "Mapping[str, pl.DataType]") -> "pl.DataFrame":
