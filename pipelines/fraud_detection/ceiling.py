@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.fraud_detection.data import IngestParameters, ingest
 from pipelines.fraud_detection.simulator import (
     AMOUNT_SHAPE,
     BURST_NIGHT_S,
@@ -52,11 +51,13 @@ UNDETECTABLE_LIFT = 3.0
 """A fraud whose informed probability is below this multiple of the fraud share looks like any other transaction."""
 
 
-def ceiling(params: IngestParameters) -> dict[str, float]:
-    """What the two observers reach on the test rows of the simulated source.
+def ceiling(records: pl.DataFrame, params: SimulationParameters, delay_days: int) -> dict[str, float]:
+    """What the two observers reach on the test rows.
 
     Args:
-        params: With ``source: simulated``; the same parameters as those of the run to compare with.
+        records: The world's transactions with their ``split``.
+        params: The world.
+        delay_days: Days until the label of a transaction is known.
 
     Returns:
         ``average_precision_informed``, ``average_precision_clairvoyant``, ``undetectable_share`` (of the frauds).
@@ -64,37 +65,37 @@ def ceiling(params: IngestParameters) -> dict[str, float]:
     import polars as pl
     from sklearn.metrics import average_precision_score
 
-    test = true_probabilities(params).filter(pl.col("split") == "test")
-    frauds = test.filter("is_fraud")
+    test = true_probabilities(records, params, delay_days).filter(pl.col("split") == "test")
+    is_fraud, n_frauds = test["is_fraud"].to_numpy(), max(int(test["is_fraud"].sum()), 1)
+    is_hidden = pl.col("is_fraud") & (pl.col("informed") < UNDETECTABLE_LIFT * n_frauds / pl.len())
     return {
-        **{
-            f"average_precision_{observer}": float(average_precision_score(test["is_fraud"], test[observer]))
-            for observer in ("informed", "clairvoyant")
-        },
-        "undetectable_share": float((frauds["informed"] < UNDETECTABLE_LIFT * test["is_fraud"].mean()).mean()),  # type: ignore[operator,arg-type]
+        "average_precision_informed": float(average_precision_score(is_fraud, test["informed"].to_numpy())),
+        "average_precision_clairvoyant": float(average_precision_score(is_fraud, test["clairvoyant"].to_numpy())),
+        "undetectable_share": test.select(is_hidden.sum()).item() / n_frauds,
     }
 
 
-def true_probabilities(params: IngestParameters) -> pl.DataFrame:
-    """The simulated records with both observers' probability of fraud.
+def true_probabilities(records: pl.DataFrame, params: SimulationParameters, delay_days: int) -> pl.DataFrame:
+    """Both observers' probability of fraud for each transaction.
 
     Args:
-        params: With ``source: simulated``.
+        records: What ``simulate(params)`` returned, in its order, with or without further columns.
+        params: The world.
+        delay_days: Days until the label of a transaction is known.
 
     Returns:
-        The records beside ``informed`` and ``clairvoyant``, in the records' order.
+        ``records`` with ``informed`` and ``clairvoyant``.
     """
     import numpy as np
     import polars as pl
 
-    records = ingest(params.model_copy(update={"source": "simulated"}))
-    world = build_world(params.simulation)
+    world = build_world(params)
     drawn = draw(world)
-    delay_s = params.periods.delay_days * DAY_S
     running = _running(world, drawn)
-    unknown = _unknown_rates(params.simulation, drawn, delay_s)
+    unknown = _unknown_rates(params, drawn, delay_days * DAY_S)
+    shown = _shown(drawn, running, delay_days * DAY_S)
     return records.with_columns(
-        pl.Series("informed", _fraud_share(world, drawn, _shown(drawn, running, delay_s), unknown)),
+        pl.Series("informed", _fraud_share(world, drawn, shown, unknown)),
         pl.Series("clairvoyant", _fraud_share(world, drawn, running >= 0, np.zeros_like(unknown))),
     )
 

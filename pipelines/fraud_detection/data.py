@@ -149,7 +149,7 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
 
     Raises:
         DataContractError: The data cannot be split, or the public data are not the ones described.
-        ConfigurationError: ``source`` is ``own`` and no path is given.
+        ConfigurationError: ``source`` is ``own`` and its file cannot be found.
         FetchError: The public data cannot be brought here.
     """
     match params.source:
@@ -280,6 +280,29 @@ def expectations(params: IngestParameters) -> list[gxe.Expectation]:
             description=f"The share of frauds lies between {shares[0]:.2%} and {shares[1]:.2%}.",
         ),
     ]
+
+
+def known_ceiling(params: IngestParameters) -> dict[str, float]:
+    """How good any detector can be on the simulated test rows; see :mod:`pipelines.fraud_detection.ceiling`.
+
+    Args:
+        params: Those of a run with ``source: simulated``.
+
+    Returns:
+        ``average_precision_informed``, ``average_precision_clairvoyant``, ``undetectable_share`` (of the frauds).
+
+    Raises:
+        ConfigurationError: The source is another one, whose true probabilities nobody knows.
+    """
+    from pipelines.fraud_detection.ceiling import ceiling
+
+    if params.source != "simulated":
+        raise ConfigurationError(
+            f"Only simulated transactions have a known ceiling, not '{params.source}'.",
+            where="fraud_detection.ingest.source",
+            way_out="set it to simulated",
+        )
+    return ceiling(ingest(params), params.simulation, params.periods.delay_days)
 
 
 def _plausible(params: IngestParameters) -> tuple[datetime, datetime, tuple[float, float]]:

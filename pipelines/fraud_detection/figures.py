@@ -94,7 +94,7 @@ def _precision_recall(axes: Axes, rows: pl.DataFrame) -> None:
         xlim=(0, 1), ylim=(0, 1.02), xlabel="share of the frauds found", ylabel="share of frauds among those flagged"
     )
     axes.set_title("Precision and recall on the test rows")
-    axes.legend(loc="lower left")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.57, 0.04))
 
 
 def _cost_by_budget(axes: Axes, rows: pl.DataFrame) -> None:
@@ -133,9 +133,11 @@ def _reliability(axes: Axes, rows: pl.DataFrame) -> None:
         .filter(pl.col("len") >= 10)
         .sort("bin")
     )
-    seen, counts = bins["seen"].to_numpy(), bins["len"].to_numpy()
-    low, high = _wilson(seen, counts)
-    axes.plot([1e-4, 1], [1e-4, 1], color=_MUTED, linewidth=1)
+    # Shares of 0 and 1 lie at infinity on this axis: they are drawn at its ends.
+    seen = np.clip(bins["seen"].to_numpy(), 1.2e-4, 0.9988)
+    low, high = _wilson(bins["seen"].to_numpy(), bins["len"].to_numpy())
+    low, high = np.clip(low, 1e-4, seen), np.clip(high, seen, 0.999)
+    axes.plot([1e-4, 0.999], [1e-4, 0.999], color=_MUTED, linewidth=1)
     axes.errorbar(
         bins["score"],
         seen,
@@ -162,8 +164,7 @@ def _wilson(share: Any, counts: Any) -> tuple[Any, Any]:
     z = 1.96
     centre = (share + z * z / (2 * counts)) / (1 + z * z / counts)
     half = z / (1 + z * z / counts) * np.sqrt(share * (1 - share) / counts + z * z / (4 * counts**2))
-    # A share of 0 lies at minus infinity on this axis; the interval's end shows it.
-    return np.minimum(np.maximum(centre - half, 1e-6), share), np.maximum(np.minimum(centre + half, 1 - 1e-6), share)
+    return centre - half, centre + half
 
 
 def _importance(axes: Axes, model: FraudModel) -> None:
@@ -191,14 +192,20 @@ def _scores_by_scenario(axes: Axes, rows: pl.DataFrame) -> None:
     labelled = rows.select("score", kind.alias("kind"))
     for value in sorted(labelled["kind"].unique()):
         scores = np.sort(labelled.filter(pl.col("kind") == value)["score"].to_numpy())
-        name = SCENARIOS[value].replace("_", " ") if has_kinds else ("genuine", "fraud")[value]
+        name = dict(enumerate(SCENARIOS if has_kinds else ("genuine", "fraud"))).get(value, f"kind {value}")
         colour = _COLOURS[(value - 1) % len(_COLOURS)] if value else _MUTED
         share = np.arange(1, len(scores) + 1) / len(scores)
-        axes.step(np.maximum(scores, 1e-4), share, where="post", color=colour, label=f"{name} ({len(scores)})")
+        axes.step(
+            np.maximum(scores, 1e-4),
+            share,
+            where="post",
+            color=colour,
+            label=f"{name.replace('_', ' ')} ({len(scores)})",
+        )
     axes.set(xscale="logit", xlim=(1e-4, 0.999), ylim=(0, 1.02))
     ticks = [0.001, 0.01, 0.1, 0.5, 0.9, 0.99]
     axes.xaxis.set_ticks(ticks, labels=[f"{100 * tick:g} %" for tick in ticks])
     axes.xaxis.set_ticks([], minor=True)
     axes.set(xlabel="predicted probability of fraud", ylabel="share of the rows below it")
     axes.set_title("Scores of each kind of transaction")
-    axes.legend(loc="best", fontsize=9)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, fontsize=9)
