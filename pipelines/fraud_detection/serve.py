@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _FEATURES = tuple(feature for view in FEATURE_VIEWS for feature in view.features)
 _LISTS = tuple(feature.name for feature in _FEATURES if feature.dtype.endswith("_list"))
 _LENGTH = "customer_recent_length"
+_LONGEST = 256
 
 
 class FraudTransaction(BaseModel):
@@ -48,7 +49,9 @@ def _as_list(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def _not_negative(values: list[float] | None) -> list[float] | None:
+def _plausible(values: list[float] | None) -> list[float] | None:
+    if values is not None and not 1 <= len(values) <= _LONGEST:
+        raise ValueError(f"the list has {len(values)} entries; give 1 to {_LONGEST}, or leave the feature out")
     if values is not None and not all(0 <= value < math.inf for value in values):
         raise ValueError("every number of the list must be finite and not negative")
     return values
@@ -58,8 +61,8 @@ def _field(feature: Feature) -> tuple[Any, Any]:
     """Type and field of one feature: counts, means and ages are not negative, risks are shares of one."""
     text = f"{feature.description} Unit: {feature.unit}." if feature.unit else feature.description
     if feature.name in _LISTS:
-        values = Annotated[list[float] | None, BeforeValidator(_as_list), AfterValidator(_not_negative)]
-        return values, Field(None, min_length=1, max_length=256, description=text)
+        values = Annotated[list[float] | None, BeforeValidator(_as_list), AfterValidator(_plausible)]
+        return values, Field(None, description=text)
     if feature.dtype == "int64":
         return int | None, Field(None, ge=0, description=text)
     most = 1.0 if "_risk_" in feature.name else None

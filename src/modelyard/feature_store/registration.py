@@ -55,10 +55,11 @@ def _apply(store: "feast.FeatureStore", views: Sequence[FeatureView], folder: Pa
     from feast.feature_view import DUMMY_ENTITY_NAME
 
     entities, feast_views = feast_objects(views, folder)
-    kept = {item.name for item in (*entities, *feast_views)} | {DUMMY_ENTITY_NAME}
+    objects: list[Any] = [*entities, *feast_views]
+    kept = {item.name for item in objects} | {DUMMY_ENTITY_NAME}
     existing: list[Any] = [*store.list_feature_views(), *store.list_entities(), *store.list_data_sources()]
     gone = [item for item in existing if item.name not in kept]
-    store.apply([*entities, *feast_views], objects_to_delete=gone, partial=False)
+    store.apply(objects, objects_to_delete=gone, partial=False)
 
 
 @contextlib.contextmanager
