@@ -307,8 +307,8 @@ def _recent(line: _Timeline, length: int) -> dict[str, pl.Series]:
     is_padding = np.arange(length) < length - lengths[short, None]
 
     def latest(values: NDArray[Any]) -> NDArray[Any]:
-        padded = np.concatenate([np.zeros(length - 1, values.dtype), values])
-        windows = np.lib.stride_tricks.sliding_window_view(padded, length)[line.last]
+        padded = np.concatenate([np.zeros(length, values.dtype), values])  # one more, so that no rows work too
+        windows = np.lib.stride_tricks.sliding_window_view(padded, length)[line.last + 1]
         windows[short] = np.where(is_padding, np.zeros(1, values.dtype), windows[short])
         return windows
 

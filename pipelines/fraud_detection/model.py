@@ -105,8 +105,8 @@ def probabilities(trees: Floats, network: Floats, params: BlendParameters) -> Fl
 def reasons(booster: xgb.Booster, inputs: Inputs) -> list[str]:
     """Why each transaction looks suspicious: at most three topics that raise the trees' log-odds, in words.
 
-    A topic weighs the sum of its columns' Shapley values (Lundberg et al. 2020, https://doi.org/10.1038/s42256-019-0138-9)
-    and is told by its strongest column. The network is not explained.
+    A topic weighs the sum of its columns' Shapley values and is told by its strongest column. The network is not
+    explained. Shapley values of trees: Lundberg et al. 2020, https://doi.org/10.1038/s42256-019-0138-9.
 
     Returns:
         For each row the reasons, strongest first, joined by ``"; "``; empty where nothing raises the odds.

@@ -68,7 +68,7 @@ class BlendParameters(Parameters):
         None, ge=0, le=1, description="Weight of the network's log-odds, the trees have the rest. None: one half."
     )
     slope: float | None = Field(None, gt=0, description="Factor of the blended log-odds. None: 1.")
-    intercept: float | None = Field(None, description="Added to the blended log-odds. None: 0.")
+    intercept: float | None = Field(None, ge=-50, le=50, description="Added to the blended log-odds. None: 0.")
 
 
 class AlertParameters(Parameters):

@@ -5,6 +5,7 @@ this module's functions' contents.
 """
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ def artifact_location(experiment: str) -> str | None:
 def client() -> "MlflowClient":
     """A client on :func:`tracking_uri`; the database's tables are made by whoever comes first."""
     telemetry.switch_off()
+    # mlflow 3.17 uses what SQLAlchemy 2.1 deprecates.
+    warnings.filterwarnings("ignore", message=".*noload.*loader strategy is deprecated")
     import mlflow
 
     wished = os.environ.get("MLFLOW_TRACKING_URI")

@@ -209,7 +209,9 @@ def _observed(found: dict[str, Any]) -> str:
     if found.get("partial_missing_list"):
         return ", ".join(map(_shown, found["partial_missing_list"])) + " missing"
     if found.get("element_count"):
-        return f"{found.get('unexpected_percent_nonmissing', found.get('unexpected_percent', 0.0)):.3g} % break it"
+        # Great Expectations gives None where every value is missing.
+        share = found.get("unexpected_percent_nonmissing", found.get("unexpected_percent")) or 0.0
+        return f"{share:.3g} % break it"
     return ""
 
 

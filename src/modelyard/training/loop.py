@@ -257,7 +257,7 @@ def _for_training(network: nn.Module, params: LoopParameters, accelerator: Accel
 def _adamw(network: nn.Module, params: LoopParameters, device: torch.device) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101) over one group of weights.
 
-    A second group, which would spare biases and norms the decay, costs a small network 5 % of each step.
+    A second group, which would spare biases and norms the decay, would launch its kernels twice in each step.
     """
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     if not weights:

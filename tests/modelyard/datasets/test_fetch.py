@@ -365,7 +365,7 @@ print(fetch.fetch("toy", catalogue={"toy": toy_dataset(sys.argv[1], content)}))
 def fetch_without_rights(server, data):
     """Fetches a toy of one file in a process that may not write to ``data``."""
     for folder in (data, *data.parents):
-        if folder.is_relative_to(data.parent.parent.parent):
+        if "pytest-of" in str(folder):
             folder.chmod(folder.stat().st_mode | 0o055)
     command = [sys.executable, "-c", AS_NOBODY, server.address]
     return subprocess.run(command, capture_output=True, text=True, check=False)

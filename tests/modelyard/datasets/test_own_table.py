@@ -96,7 +96,7 @@ def test_missing_columns_are_all_named_with_the_nearest_and_the_parameter(write)
         (HEADER + ",,,,,\n", "own.csv", "a header and no rows"),
         ((HEADER + ROW.replace("Paris", "Orléans")).encode("latin-1"), "own.csv", "byte 0xe9"),
         ((HEADER + ROW).encode("utf-16"), "own.csv", "text in UTF-16"),
-        (gzip.compress(ROW.encode(, mtime=0)), "own.csv", "a gzip archive"),
+        (gzip.compress(ROW.encode(), mtime=0), "own.csv", "a gzip archive"),
         (b"PK\x03\x04workbook", "own.csv", "a zip archive or an Excel workbook"),
         (b"\x7fELF\0\0\0", "own.csv", "binary"),
         (HEADER + ROW + 'p2,"7,2024-01-02T03:04:05Z,12.5,0,Paris\n', "own.csv", "cannot be split into rows"),

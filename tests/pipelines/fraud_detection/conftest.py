@@ -1,4 +1,4 @@
-"""A small simulated world and one model fitted in it, shared by the tests of model, training, evaluation and serving."""
+"""A small simulated world and one model fitted in it, shared by the tests of what learns, predicts and serves."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -106,7 +106,7 @@ def test_the_online_store_answers_what_the_offline_store_says_for_the_same_momen
         moment = pl.lit(last).alias("event_time")
         entities = pl.DataFrame({one.entity: keys for one in features.views}).with_columns(moment)
         offline = features.historical(entities).select(feature.name for feature in view.features)
-        online = features.online(view.name, keys.to_list())
+        online = features.online(view.name, keys).select(offline.columns)
         assert online.cast(offline.schema).equals(offline)
 
 
