@@ -161,7 +161,7 @@ class Search:
                 params=params,
                 distributions=distributions,
                 intermediate_values=reports,
-                user_attrs={"metrics": {name: float(metric) for name, metric in train_summary["valid"].items()}},
+                user_attrs={"metrics": _numbers(train_summary["valid"])},
             )
         )
 
@@ -283,3 +283,8 @@ def _finite(value: float | None) -> float | None:
 
 def _finite_metrics(metrics: Mapping[str, float]) -> dict[str, float | None]:
     return {name: _finite(value) for name, value in sorted(metrics.items())}
+
+
+def _numbers(metrics: Mapping[str, float | None]) -> dict[str, float]:
+    """A metric that the validation rows cannot answer is NaN, and null in the summary's file."""
+    return {name: math.nan if value is None else float(value) for name, value in metrics.items()}
