@@ -83,7 +83,7 @@ def registered(tmp_path, monkeypatch) -> Callable[[], list[str]]:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         from modelyard.mlflow_store import client
 
-        return [version.version for version in client().search_model_versions(f"name = '{PROJECT}'")]
+        return [str(version.version) for version in client().search_model_versions(f"name = '{PROJECT}'")]
 
     return versions
 
