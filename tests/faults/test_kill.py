@@ -3,8 +3,6 @@
 import json
 import time
 
-import pytest
-
 STAGES = ("ingest", "validate", "accept", "derive_features", "featurize", "train", "tune", "evaluate", "register")
 
 
@@ -29,21 +27,3 @@ def test_the_same_run_again_finds_the_version_it_has(start_run, registered):
         assert run.end() == 0, run.said
     assert registered() == ["1"]
     assert "registered already" in run.said
-
-
-@pytest.mark.parametrize("where", ["train", "tune"])
-def test_a_killed_fit_resumes_and_ends_at_the_same_numbers(start_run, tmp_path, where):
-    """The interrupted and the undisturbed run agree to the last digit."""
-    numbers = []
-    for kill in (True, False):
-        data = tmp_path / ("killed" if kill else "whole")
-        if kill:
-            run = start_run(data=data)
-            run.wait_for(f"▸ fraud_detection.{where}")
-            time.sleep(2)
-            run.kill()
-        run = start_run(data=data)
-        assert run.end() == 0, run.said
-        metrics = json.loads((data / "08_reporting" / "fraud_detection" / "metrics.json").read_text())
-        numbers.append((metrics["metrics"], metrics["floor"], metrics["data_digest"]))
-    assert numbers[0] == numbers[1]
