@@ -19,11 +19,3 @@ def test_killed_in_every_stage_then_a_re_run_completes_with_one_version(start_ru
     assert metrics["model_version"] == 1
     leftovers = [path for path in (tmp_path / "data").rglob("*.part") if "08_reporting" in str(path)]
     assert leftovers == []
-
-
-def test_the_same_run_again_finds_the_version_it_has(start_run, registered):
-    for _ in range(2):
-        run = start_run()
-        assert run.end() == 0, run.said
-    assert registered() == ["1"]
-    assert "registered already" in run.said
