@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from modelyard.gate import standard_gate
 
 if TYPE_CHECKING:
-    from great_expectations.expectations.expectation import Expectation
     import optuna
     import polars as pl
+    from great_expectations.expectations.expectation import Expectation
     from matplotlib.figure import Figure
     from pydantic import BaseModel
 

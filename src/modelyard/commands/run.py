@@ -8,6 +8,8 @@ from kedro.framework.cli.project import run as kedro_run
 
 from modelyard.commands.readable_errors import readable_errors
 
+_kedro_run: Any = kedro_run.callback  # declared as perhaps None; Kedro's command has one
+
 
 def _run(quiet: bool, pipeline: str | None, pipelines: list[str], **options: Any) -> None:
     """Runs a project's pipeline: ingestion to registry."""
@@ -17,7 +19,7 @@ def _run(quiet: bool, pipeline: str | None, pipelines: list[str], **options: Any
     # Kedro 1.7 warns on --pipeline; both spellings mean the same here, without a word.
     names = [*pipelines, *([pipeline] if pipeline else [])]
     with readable_errors():
-        kedro_run.callback(pipeline=None, pipelines=names, **options)
+        _kedro_run(pipeline=None, pipelines=names, **options)
 
 
 run = click.Command(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-class ParquetTable(AbstractDataset["pl.DataFrame", "pl.DataFrame"]):
+class ParquetTable(AbstractDataset["pl.DataFrame", "pl.DataFrame | None"]):
     """A polars frame in one Parquet file that appears whole or not at all.
 
     Args:

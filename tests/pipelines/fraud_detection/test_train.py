@@ -122,7 +122,7 @@ def test_a_damaged_checkpoint_of_the_trees_starts_them_again(trained, refit, tmp
 
 def test_one_class_is_refused(trained, refit, tmp_path):
     genuine = trained.examples.with_columns(pl.lit(False).alias("is_fraud"))
-    with pytest.raises(DataContractError, match="0 of .* training rows are frauds"):
+    with pytest.raises(DataContractError, match=r"0 of .* training rows are frauds"):
         refit(genuine, tmp_path)
 
 
