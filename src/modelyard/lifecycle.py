@@ -65,7 +65,6 @@ def assemble(project: Project) -> Pipeline:
                 make_describe(project),
                 {
                     "raw_records": "raw_records",
-                    "released_records": "released_records",
                     "run_context": "run_context",
                     "validation": "validation_summary",
                     "tuning": "tuning_summary",

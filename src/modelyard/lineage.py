@@ -53,7 +53,12 @@ def device() -> dict[str, str]:
 
     if torch.cuda.is_available():
         return {"kind": "cuda", "name": torch.cuda.get_device_name(0)}
-    return {"kind": "cpu", "name": f"{_processor()}, {len(os.sched_getaffinity(0))} cores"}
+    return {"kind": "cpu", "name": f"{_processor()}, {available_cores()} cores"}
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def library_versions() -> dict[str, str]:

@@ -6,14 +6,13 @@ lose what was logged. So every call here appends one line to ``mlflow_journal/<s
 which keeps node functions callable from tests and notebooks.
 """
 
-import contextlib
 import fcntl
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -135,17 +134,6 @@ def log_trial(trial: Mapping[str, Any]) -> None:
         trial: ``study``, ``number``, ``state``, ``value``, ``params`` and, if any, ``reports`` ([[step, value], ...]).
     """
     _append({"event": "trial", "trial": dict(trial), "at": _now_ms()})
-
-
-@contextlib.contextmanager
-def paused() -> Iterator[None]:
-    """No tracking within the block (a refit must not write into the main run's curves)."""
-    global _journal
-    held, _journal = _journal, None
-    try:
-        yield
-    finally:
-        _journal = held
 
 
 def _start_writer(path: Path) -> None:

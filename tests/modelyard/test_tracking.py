@@ -1,6 +1,5 @@
 """The journal and its writer against a real SQLite MLflow store."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -108,12 +107,3 @@ def test_a_resumed_study_moves_its_trials_under_the_new_run(no_writer):
     children = [run for run in runs("toys") if "mlflow.parentRunId" in run.data.tags]
     second = next(run for run in runs("toys") if run.data.tags.get("modelyard.session") == "second")
     assert [child.data.tags["mlflow.parentRunId"] for child in children] == [second.info.run_id]
-
-
-def test_the_journal_says_nothing_while_paused(no_writer):
-    log_some()
-    with tracking.paused():
-        tracking.log_metric("refit", 1.0)
-    tracking.finish("FINISHED")
-    lines = (tracking.journal_directory() / "s1.jsonl").read_text().splitlines()
-    assert "refit" not in [name for line in lines for name in json.loads(line).get("values", {})]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from modelyard.errors import DataContractError
+from modelyard.feature_store.schema import feature_names
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.project import Project
 from modelyard.records import SPLITS, Contract
@@ -38,8 +39,7 @@ def make_assemble(project: Project) -> Callable[..., Any]:
             *dict.fromkeys(view.entity for view in project.feature_views), project.contract.event_time
         ).rename({project.contract.event_time: "event_time"})
         joined = features.historical(entities)
-        columns = [feature.name for view in project.feature_views for feature in view.features]
-        return with_split(records.hstack(joined.select(columns)), project.contract, params)
+        return with_split(records.hstack(joined.select(feature_names(project.feature_views))), project.contract, params)
 
     return typed(assemble_examples, params=SplitParameters)
 

@@ -38,14 +38,13 @@ class Registration:
 def make_describe(project: Project) -> Callable[..., Any]:
     """Node function that returns the run record and the model card.
 
-    Its inputs go by name, because every parameter group is one: ``raw_records, released_records, run_context,
+    Its inputs go by name, because every parameter group is one: ``raw_records, run_context,
     validation, tuning, evaluation`` and the groups of :data:`PARAMETER_GROUPS`.
     """
 
     def describe(
         *,
         raw_records: Any,
-        released_records: Any,
         run_context: Any,
         validation: Any,
         tuning: Any,
@@ -58,7 +57,7 @@ def make_describe(project: Project) -> Callable[..., Any]:
             "source": groups["ingest"].source,
             "seed": groups["run"].seed,
             "data_digest": table_digest(raw_records),
-            "released_digest": "" if released_records is None else table_digest(released_records),
+            "released_digest": validation["releases_digest"] or "",
             "contract_digest": project.contract.digest(),
             "feature_schema_digest": schema_digest(project.feature_views),
             "parameters": parameters,

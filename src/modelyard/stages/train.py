@@ -1,7 +1,6 @@
 """Train: the project's fit with the configured parameters, resumable, tracked."""
 
 import logging
-import os
 from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from pydantic import Field
 
 from modelyard import tracking
 from modelyard.digest import table_digest
-from modelyard.lineage import code_digest
+from modelyard.lineage import available_cores, code_digest
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.project import FitRun, Project
 from modelyard.stages.examples import learning_rows, rows_of
@@ -48,7 +47,7 @@ def make_train(project: Project) -> Callable[..., Any]:
             seed=run_params.seed,
             folder=work_folder / "train" / fit_digest(project, learning, fit_params, run_params)[:16],
             report=report,
-            n_threads=run_params.n_threads or len(os.sched_getaffinity(0)),
+            n_threads=run_params.n_threads or available_cores(),
         )
         model = project.fit(learning, fit_params, run)
         valid = score(project, model, rows_of(learning, "valid"), score_params)

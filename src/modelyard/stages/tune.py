@@ -18,6 +18,7 @@ from pydantic import Field
 
 from modelyard.errors import BusyError, ConfigurationError
 from modelyard.files import writing
+from modelyard.lineage import available_cores
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.stages.examples import learning_rows
 from modelyard.stages.train import RunParameters
@@ -119,11 +120,6 @@ def make_tune(project: Project, load: str = "modelyard.registry:load_project") -
         run_params=RunParameters,
         score_params=parameters_of(project.metrics.score),
     )
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_inputs(project: Project, learning: pl.DataFrame, train_summary: Mapping[str, Any]) -> None:
