@@ -55,7 +55,7 @@ CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit triton torch $(addpr
 # Left out of the lock: kedro-telemetry (a hard dependency of kedro whose only work is to report), nvidia-nccl
 # (xgboost over several GPUs only), and torch with its CUDA libraries (own step above).
 lock:
-	uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes --no-header \
+	uv pip compile pyproject.toml --all-extras --python-version 3.11 --universal --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --quiet \
 	  $(foreach package,kedro-telemetry $(CUDA_PACKAGES),--no-emit-package $(package)) \
 	  -o requirements.lock

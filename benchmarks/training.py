@@ -77,8 +77,8 @@ def _cnn() -> nn.Module:
 
 TASKS = {
     "MLP 32-128-128-1": Task(build=_mlp, shape=(32,), n_rows=50_000, batch_size=256, epochs=3),
-    "CNN 3x32x32, 2 conv": Task(build=_cnn, shape=(3, 32, 32), n_rows=1_024, batch_size=64, epochs=1),
-    "GRU 40 steps, 64 units": Task(build=_Recurrent, shape=(40, 8), n_rows=4_096, batch_size=128, epochs=1),
+    "CNN 3x32x32, 2 conv": Task(build=_cnn, shape=(3, 32, 32), n_rows=1_024, batch_size=64, epochs=3),
+    "GRU 40 steps, 64 units": Task(build=_Recurrent, shape=(40, 8), n_rows=4_096, batch_size=128, epochs=3),
 }
 
 
