@@ -1,4 +1,4 @@
-"""The reference run of a project on its public data, and the result tables of the READMEs.
+"""The reference run of a project on its public data, and the result tables and pictures of the READMEs.
 
     python benchmarks/reference.py fraud_detection      run with --env=benchmark, then write the tables
     python benchmarks/reference.py --tables-only        write the tables from benchmarks/results/ alone
@@ -9,6 +9,7 @@ Tables stand between ``<!-- results -->`` markers and are written from ``metrics
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from modelyard.registry import check_project_name, load_project, project_names
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+IMAGES = ROOT / "docs" / "images"
 MARKED = re.compile(r"<!-- results -->\n.*?<!-- /results -->", re.DOTALL)
 
 
@@ -32,14 +34,18 @@ def run(project: str) -> None:
     reporting = data_directory() / "08_reporting" / project
     metrics = json.loads((reporting / "metrics.json").read_text())
     record = json.loads((reporting / "run_record.json").read_text())
+    metrics_of = load_project(project).metrics
     kept = ("n_test", "metrics", "floor", "gate", "data_digest", "code")
     result = {name: metrics[name] for name in kept} | {
         "dataset": record["parameters"]["ingest"].get("dataset", record["source"]),
-        "primary": load_project(project).metrics.primary,
+        "primary": metrics_of.primary,
+        "greater_is_better": metrics_of.greater_is_better,
         "device": record["device"]["kind"],
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{project}.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    shutil.rmtree(IMAGES / project, ignore_errors=True)
+    shutil.copytree(reporting / "figures", IMAGES / project)
 
 
 def write_tables() -> None:
@@ -63,7 +69,7 @@ def _overview(results: dict[str, Any]) -> str:
             continue
         primary = result["primary"]
         published = _published(result["dataset"], primary)
-        best = max(published, key=lambda item: item[1], default=None)
+        best = (max if result["greater_is_better"] else min)(published, key=lambda item: item[1], default=None)
         lines.append(
             f"| [{project}](pipelines/{project}/README.md): {title} "
             f"| `{result['dataset']}` | {primary} | {result['floor'][primary]:.3f} "
@@ -78,6 +84,8 @@ def _details(result: dict[str, Any]) -> str:
     heads = ["metric", "ours (95 % interval)", "trivial floor", *(reference.method for reference in methods)]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for name, metric in result["metrics"].items():
+        if metric["value"] is None:
+            continue  # what these rows cannot answer, such as the recall of a kind that is not among them
         values = [reference.values.get(name) for reference in methods]
         cells = [f"{value:.3f}" if isinstance(value, float) else "–" for value in values]
         floor = result["floor"][name]

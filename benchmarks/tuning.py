@@ -138,7 +138,14 @@ def busy_share(size: int) -> tuple[float, float]:
     parameters = Point(), tune_params, RunParameters(), Parameters()
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        _, summary = tune(examples, Fitted(Point()), {"valid": {"value": hartmann(Point())}}, *parameters, Path(folder))
+        _, summary = tune(
+            examples,
+            pl.DataFrame(),
+            Fitted(Point()),
+            {"valid": {"value": hartmann(Point())}},
+            *parameters,
+            Path(folder),
+        )
         wall = time.perf_counter() - start
     fits = [duration_s(Point(**trial["params"])) for trial in summary["trials"][1:]]
     n_workers = min(size, available_cores())

@@ -8,6 +8,7 @@ from modelyard.project import Project
 from modelyard.stages.evaluate import EvaluateParameters, make_evaluate
 from modelyard.stages.examples import SplitParameters, make_assemble, make_derive
 from modelyard.stages.ingest import make_ingest
+from modelyard.stages.monitor import MonitorParameters, make_summarise
 from modelyard.stages.register import PARAMETER_GROUPS, make_describe, register, report
 from modelyard.stages.train import RunParameters, make_train
 from modelyard.stages.tune import TuneParameters, make_tune
@@ -24,7 +25,7 @@ def assemble(project: Project) -> Pipeline:
     params = {name: f"params:{name}" for name in PARAMETER_GROUPS}
     return Pipeline(
         [
-            Node(make_ingest(project), params["ingest"], "raw_records", name="ingest"),
+            Node(make_ingest(project), params["ingest"], ["raw_records", "media"], name="ingest"),
             Node(
                 make_validate(project),
                 ["raw_records", "released_records", params["ingest"], params["validate"]],
@@ -36,7 +37,7 @@ def assemble(project: Project) -> Pipeline:
             Node(make_assemble(project), ["records", "features", params["split"]], "examples", name="featurize"),
             Node(
                 make_train(project),
-                ["examples", params["fit"], params["run"], params["score"], "work_folder"],
+                ["examples", "media", params["fit"], params["run"], params["score"], "work_folder"],
                 ["trained_model", "train_summary"],
                 name="train",
             ),
@@ -44,6 +45,7 @@ def assemble(project: Project) -> Pipeline:
                 make_tune(project),
                 [
                     "examples",
+                    "media",
                     "trained_model",
                     "train_summary",
                     params["fit"],
@@ -57,7 +59,7 @@ def assemble(project: Project) -> Pipeline:
             ),
             Node(
                 make_evaluate(project),
-                ["examples", "tuned_model", "champion", params["evaluate"], params["score"], params["gate"]],
+                ["examples", "media", "tuned_model", "champion", params["evaluate"], params["score"], params["gate"]],
                 ["evaluation", "predictions", "figures"],
                 name="evaluate",
             ),
@@ -65,6 +67,7 @@ def assemble(project: Project) -> Pipeline:
                 make_describe(project),
                 {
                     "raw_records": "raw_records",
+                    "media": "media",
                     "run_context": "run_context",
                     "validation": "validation_summary",
                     "tuning": "tuning_summary",
@@ -74,7 +77,18 @@ def assemble(project: Project) -> Pipeline:
                 ["run_record", "model_card"],
                 name="describe",
             ),
-            Node(register, ["tuned_model", "evaluation", "model_card", "run_record"], "model_version", name="register"),
+            Node(
+                make_summarise(project),
+                ["examples", "predictions", "evaluation", "params:monitor"],
+                ["reference", "reference_sample"],
+                name="summarise",
+            ),
+            Node(
+                register,
+                ["tuned_model", "evaluation", "model_card", "run_record", "reference", "reference_sample"],
+                "model_version",
+                name="register",
+            ),
             Node(report, ["evaluation", "run_record", "model_version"], "metrics", name="report"),
         ],
         namespace=project.name,
@@ -82,7 +96,7 @@ def assemble(project: Project) -> Pipeline:
 
 
 def parameter_types(project: Project) -> dict[str, type]:
-    """The parameter model of each group of :data:`PARAMETER_GROUPS`: the project's own, or the spine's."""
+    """The parameter model of each group of :data:`PARAMETER_GROUPS` and of ``monitor``: the project's own, or the spine's."""
     return {
         "ingest": parameters_of(project.ingest),
         "validate": ValidateParameters,
@@ -94,4 +108,5 @@ def parameter_types(project: Project) -> dict[str, type]:
         "score": parameters_of(project.metrics.score),
         "evaluate": EvaluateParameters,
         "gate": GateParameters,
+        "monitor": MonitorParameters,
     }

@@ -34,17 +34,13 @@ def lock_digest() -> str:
 
 
 def code_digest(project: str) -> str:
-    """Hex sha256 over the project's code and the spine's: names and bytes of every module.
+    """Hex sha256 over every module that the project's stages run: their names and bytes.
 
-    The starter is left out: nothing of it runs, and a better template makes no other model.
+    What serves, watches or retrains a model is not among them: it cannot change one.
     """
-    root = repository()
-    spine = root / "src" / "modelyard"
-    modules = (file for file in spine.rglob("*.py") if not file.is_relative_to(spine / "starter"))
-    digest = sha256()
-    for file in sorted([*(root / "pipelines" / project).glob("*.py"), *modules]):
-        digest.update(f"{file.relative_to(root).as_posix()}\0{sha256_of_file(file)}\n".encode())
-    return digest.hexdigest()
+    from modelyard.stage_code import listing, model_modules
+
+    return sha256(listing(model_modules(project)).encode()).hexdigest()
 
 
 def device() -> dict[str, str]:

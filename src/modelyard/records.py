@@ -1,7 +1,7 @@
 """Records: the one table that every project has, one row per example, and the contract it keeps.
 
-Pixels, waveforms and token ids stay in a sidecar that a row's key addresses; what Great Expectations checks, Feast
-stores and Evidently watches is this table.
+Pixels, waveforms and token ids are media: columns that ``ingest`` returns too, and that are kept in a sidecar which a
+row's key addresses. What Great Expectations checks, Feast stores and Evidently watches is the table without them.
 """
 
 import json
@@ -11,6 +11,9 @@ from typing import Literal
 
 Dtype = Literal["string", "int64", "float64", "bool", "datetime"]
 """Column types of a contract. ``datetime`` is microseconds in UTC (``polars.Datetime("us", "UTC")``)."""
+
+MediaDtype = Literal["uint8", "int16", "int32", "float32"]
+"""Types of the numbers in a media column."""
 
 SPLITS = ("train", "valid", "test", "unused")
 """Values of the ``split`` column. ``unused`` rows (a label-delay gap, excluded examples) feed features only."""
@@ -39,6 +42,23 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Media:
+    """Pixels, samples or tokens of an example, as one column of numbers.
+
+    Args:
+        name: The column (``image``).
+        dtype: Type of one number.
+        shape: Shape of one example, in the project's order of axes; the column holds it flat. Empty: length varies.
+        description: One sentence, with the range of the numbers and the axes.
+    """
+
+    name: str
+    dtype: MediaDtype
+    shape: tuple[int, ...]
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """What a project promises about its records.
 
@@ -49,6 +69,7 @@ class Contract:
         target: Name of the label's column.
         group: Column whose rows belong together (a customer, a patient): confidence intervals resample whole groups
             so that they stay honest when rows of one group resemble each other. None: rows are independent.
+        media: What an example has beside its row; empty for tables.
     """
 
     columns: tuple[Column, ...]
@@ -56,6 +77,7 @@ class Contract:
     event_time: str
     target: str
     group: str | None = None
+    media: tuple[Media, ...] = ()
 
     def column(self, name: str) -> Column:
         """The column called ``name``.

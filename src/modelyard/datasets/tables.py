@@ -12,6 +12,48 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+class MappedTable(AbstractDataset["pl.DataFrame", "pl.DataFrame"]):
+    """A polars frame in one uncompressed Arrow file, mapped when loaded: for media, which may be large.
+
+    Args:
+        filepath: The file.
+    """
+
+    def __init__(self, *, filepath: str) -> None:
+        self._path = Path(filepath)
+
+    def load(self) -> "pl.DataFrame":
+        """Maps the file.
+
+        Raises:
+            StorageError: The file is missing or damaged.
+        """
+        import pyarrow as pa
+
+        from modelyard.mapped import read_mapped
+
+        try:
+            return read_mapped(self._path)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StorageError(
+                f"The stored media cannot be read: {error}",
+                where=str(self._path),
+                way_out="run the whole pipeline, without --from-nodes",
+            ) from error
+
+    def save(self, data: "pl.DataFrame") -> None:
+        """Writes the frame."""
+        from modelyard.mapped import write_mapped
+
+        write_mapped(data, self._path)
+
+    def _exists(self) -> bool:
+        return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}
+
+
 class ParquetTable(AbstractDataset["pl.DataFrame", "pl.DataFrame | None"]):
     """A polars frame in one Parquet file that appears whole or not at all.
 

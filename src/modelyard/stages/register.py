@@ -11,6 +11,7 @@ from modelyard.feature_store.schema import schema_digest
 from modelyard.parameters import typed
 from modelyard.project import Project
 from modelyard.stages.model_card import model_card
+from modelyard.stages.monitor import Reference
 
 PARAMETER_GROUPS = ("ingest", "validate", "features", "split", "run", "fit", "tune", "score", "evaluate", "gate")
 """The groups under a project's name in ``parameters.yml``; each is one function's parameter model."""
@@ -26,6 +27,7 @@ class Registration:
         card: The model card, Markdown; the version's description.
         record: The run record: what to re-run, and the digests to compare.
         digest: Of everything that decides the model; the same digest is registered once.
+        reference: What the version's monitoring compares with; None: it cannot be watched.
     """
 
     model: Any
@@ -33,18 +35,20 @@ class Registration:
     card: str
     record: dict[str, Any]
     digest: str
+    reference: Reference | None = None
 
 
 def make_describe(project: Project) -> Callable[..., Any]:
     """Node function that returns the run record and the model card.
 
-    Its inputs go by name, because every parameter group is one: ``raw_records, run_context,
-    validation, tuning, evaluation`` and the groups of :data:`PARAMETER_GROUPS`.
+    Its inputs go by name, because every parameter group is one: ``raw_records, media,
+    run_context, validation, tuning, evaluation`` and the groups of :data:`PARAMETER_GROUPS`.
     """
 
     def describe(
         *,
         raw_records: Any,
+        media: Any,
         run_context: Any,
         validation: Any,
         tuning: Any,
@@ -56,7 +60,7 @@ def make_describe(project: Project) -> Callable[..., Any]:
             "project": project.name,
             "source": groups["ingest"].source,
             "seed": groups["run"].seed,
-            "data_digest": table_digest(raw_records),
+            "data_digest": table_digest(raw_records.hstack(media.drop(project.contract.key, strict=False))),
             "released_digest": validation["releases_digest"] or "",
             "contract_digest": project.contract.digest(),
             "feature_schema_digest": schema_digest(project.feature_views),
@@ -67,14 +71,23 @@ def make_describe(project: Project) -> Callable[..., Any]:
     return typed(describe)
 
 
-def register(model: Any, evaluation: Any, card: Any, record: Any) -> Registration:
+def register(
+    model: Any, evaluation: Any, card: Any, record: Any, reference: Any, reference_sample: Any
+) -> Registration:
     """What the registry is asked to keep; the ``model_version`` dataset does the registering."""
     decisive = {
         name: record[name]
         for name in ("project", "data_digest", "code_digest", "lock_digest", "parameters", "feature_schema_digest")
     } | {"device": record["device"]["kind"]}
     digest = sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-    return Registration(model=model, evaluation=evaluation, card=card, record=record, digest=digest)
+    return Registration(
+        model=model,
+        evaluation=evaluation,
+        card=card,
+        record=record,
+        digest=digest,
+        reference=Reference(reference, reference_sample),
+    )
 
 
 def report(evaluation: Any, record: Any, model_version: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from modelyard.lineage import available_cores, code_digest
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.project import FitRun, Project
 from modelyard.stages.examples import learning_rows, rows_of
+from modelyard.stages.media import with_media
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,13 +31,13 @@ class RunParameters(Parameters):
 
 
 def make_train(project: Project) -> Callable[..., Any]:
-    """Node function ``(examples, fit_params, run_params, score_params, work_folder) -> (model, summary)``.
+    """Node function ``(examples, media, fit_params, run_params, score_params, work_folder) -> (model, summary)``.
 
     The summary holds the validation metrics (``valid``) and what ``fit`` reported (``reports``: [[step, value], ...]).
     """
 
-    def train(examples: Any, fit_params: Any, run_params: Any, score_params: Any, work_folder: Any) -> Any:
-        learning = learning_rows(examples)
+    def train(examples: Any, media: Any, fit_params: Any, run_params: Any, score_params: Any, work_folder: Any) -> Any:
+        learning = with_media(learning_rows(examples), media, project.contract)
         reports: list[list[float]] = []
 
         def report(step: int, value: float) -> None:

@@ -21,6 +21,7 @@ from modelyard.files import writing
 from modelyard.lineage import available_cores
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.stages.examples import learning_rows
+from modelyard.stages.media import with_media
 from modelyard.stages.train import RunParameters
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class TuneParameters(Parameters):
 def make_tune(project: Project, load: str = "modelyard.registry:load_project") -> Callable[..., Any]:
     """Node function that searches around the trained model and returns the best model and a summary.
 
-    ``(examples, trained_model, train_summary, fit_params, tune_params, run_params, score_params, work_folder) ->
+    ``(examples, media, trained_model, train_summary, fit_params, tune_params, run_params, score_params, work_folder) ->
     (model, summary)``. The summary is equal to the last bit for equal inputs. Of ``examples``, only the splits
     ``train`` and ``valid`` are seen. Raises BusyError (another process tunes on the same inputs), ConfigurationError
     (nothing to tune on, no database), StorageError (disk full).
@@ -86,6 +87,7 @@ def make_tune(project: Project, load: str = "modelyard.registry:load_project") -
 
     def tune(
         examples: Any,
+        media: Any,
         trained_model: Any,
         train_summary: Any,
         fit_params: Any,
@@ -97,7 +99,7 @@ def make_tune(project: Project, load: str = "modelyard.registry:load_project") -
         from modelyard.tuning.search import SearchSettings
         from modelyard.tuning.study import study_name
 
-        learning = learning_rows(examples)
+        learning = with_media(learning_rows(examples), media, project.contract)
         _check_inputs(project, learning, train_summary)
         folder = work_folder / "tune"
         with writing(folder):
@@ -161,10 +163,10 @@ def _only_process(folder: Path) -> Iterator[None]:
 def _search(
     project: Project, load: str, learning: pl.DataFrame, folder: Path, settings: SearchSettings
 ) -> Iterator[Search]:
+    from modelyard.mapped import write_mapped
     from modelyard.tuning.pool import WorkerPool
     from modelyard.tuning.search import Search
     from modelyard.tuning.study import open_study
-    from modelyard.tuning.worker import write_examples
 
     stored = open_study(
         folder.name,
@@ -173,7 +175,7 @@ def _search(
         greater_is_better=project.metrics.greater_is_better,
     )
     examples_file = folder / "examples.arrow"
-    write_examples(learning, examples_file)
+    write_mapped(learning, examples_file)
     n_parallel, n_threads = settings.tune_params.n_parallel, settings.tune_params.n_threads
     n_workers = max(1, min(n_parallel, available_cores() // n_threads))
     try:

@@ -26,15 +26,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from modelyard.errors import ConfigurationError, ModelyardError, StorageError
-from modelyard.files import atomic_directory, atomic_file, write_text, writing
+from modelyard.files import atomic_directory, write_text, writing
+from modelyard.mapped import read_mapped
 from modelyard.project import FitRun
 from modelyard.stages.examples import rows_of
 from modelyard.stages.train import score
 from modelyard.stages.tune import Pruned
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from modelyard.project import Project
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -115,26 +114,6 @@ class Outcome:
     seconds: float = 0.0
 
 
-def write_examples(examples: pl.DataFrame, path: Path) -> None:
-    """Writes ``examples`` as one uncompressed Arrow record batch, which any number of processes can map."""
-    with atomic_file(path) as temporary:
-        examples.rechunk().write_ipc(temporary, compression="uncompressed", record_batch_size=max(examples.height, 1))
-
-
-def read_examples(path: Path) -> pl.DataFrame:
-    """Maps what :func:`write_examples` wrote; pages are shared between processes and read when touched.
-
-    polars' own ``read_ipc`` copies the file into memory (polars 2.1: 368 MB private against 57 MB for a 320 MB file).
-    """
-    import polars as pl
-    import pyarrow as pa
-
-    frame = pl.from_arrow(pa.ipc.open_file(pa.memory_map(str(path))).read_all(), rechunk=False)
-    if not isinstance(frame, pl.DataFrame):
-        raise TypeError(f"{path} holds no table")
-    return frame
-
-
 def run_task(project: Project, task: FitTask) -> Outcome:
     """Fits, scores and saves; a task that an earlier process finished is read from its folder.
 
@@ -171,7 +150,7 @@ def _fit(project: Project, task: FitTask, reports: Reports) -> tuple[float | Non
     checkpoints = task.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     run = FitRun(seed=task.seed, folder=checkpoints, report=reports, n_threads=task.n_threads)
-    examples = read_examples(task.examples)
+    examples = read_mapped(task.examples)
     if task.score_params is None:
         everything = pl.lit("train").cast(examples.schema["split"]).alias("split")
         model = project.fit(examples.with_columns(everything), task.params, run)

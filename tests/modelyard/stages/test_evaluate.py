@@ -96,7 +96,9 @@ def test_a_resample_draws_whole_groups_and_tells_copies_apart():
 
 
 def evaluate(model=0.1, champion=None, gate=None):
-    return make_evaluate(project())(examples(), model, champion, PARAMS, ScoreParameters(), gate or GateParameters())
+    return make_evaluate(project())(
+        examples(), pl.DataFrame(), model, champion, PARAMS, ScoreParameters(), gate or GateParameters()
+    )
 
 
 def test_floor_and_slices_stand_beside_the_metric():
@@ -126,5 +128,5 @@ def test_a_champion_of_another_feature_schema_is_not_compared(caplog):
 
 def test_inputs_are_not_changed():
     before = examples()
-    make_evaluate(project())(before, 0.1, None, PARAMS, ScoreParameters(), GateParameters())
+    make_evaluate(project())(before, pl.DataFrame(), 0.1, None, PARAMS, ScoreParameters(), GateParameters())
     assert before.equals(examples())

@@ -22,12 +22,13 @@ from kedro.validation.type_extractor import TypeExtractor
 
 from modelyard import tracking
 from modelyard.errors import BusyError, ConfigurationError, ModelyardError, StorageError
+from modelyard.mapped import read_mapped, write_mapped
 from modelyard.stages import tune as stage
 from modelyard.stages.train import RunParameters
 from modelyard.stages.tune import STORAGE_VARIABLE, Pruned, TuneParameters, make_tune
 from modelyard.tuning.search import Search
 from modelyard.tuning.study import configured_suggestions, generations, mend_journal, sample_generation
-from modelyard.tuning.worker import PruningRule, Reports, judge_of, read_examples, write_examples
+from modelyard.tuning.worker import PruningRule, Reports, judge_of
 from tests.modelyard.stages import toy_tuning as toy
 
 REPOSITORY = Path(__file__).parents[3]
@@ -350,9 +351,9 @@ def test_missing_validation_rows_and_metrics_are_said() -> None:
     parameters = toy.ToyParameters(), TuneParameters(), RunParameters(), toy.ScoreParameters(), Path("unused")
     only_train = toy.examples().filter(pl.col("split") == "train")
     with pytest.raises(ConfigurationError, match="no validation rows"):
-        node(only_train, None, {"valid": {"rmse": 1.0}}, *parameters)
+        node(only_train, pl.DataFrame(), None, {"valid": {"rmse": 1.0}}, *parameters)
     with pytest.raises(ConfigurationError, match="no validation value of 'rmse'"):
-        node(toy.examples(), None, {"valid": {"mae": 1.0}}, *parameters)
+        node(toy.examples(), pl.DataFrame(), None, {"valid": {"mae": 1.0}}, *parameters)
 
 
 def test_timeout_begins_no_generation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -398,7 +399,8 @@ def test_unusable_database_is_named_without_its_password(
 
 
 def test_kedro_finds_the_projects_own_parameter_classes() -> None:
-    inputs = ["examples", "model", "train_summary", "params:fit", "params:tune", "params:run", "params:score", "work"]
+    stored = ["examples", "media", "model", "train_summary"]
+    inputs = [*stored, "params:fit", "params:tune", "params:run", "params:score", "work"]
     pipeline = Pipeline([Node(make_tune(toy.load("toy")), inputs, ["tuned_model", "tuning_summary"])])
     types = TypeExtractor({"toy": pipeline}).extract_types_from_pipelines()
     assert types == {
@@ -481,8 +483,8 @@ def test_examples_reach_the_workers_unchanged(tmp_path: Path) -> None:
         embedding=pl.Series([[1.0, 2.0], [], None], dtype=pl.List(pl.Float32)),
         fixed=pl.Series([[1, 2], [3, 4], [5, 6]], dtype=pl.Array(pl.Int64, 2)),
     )
-    write_examples(frame, tmp_path / "examples.arrow")
-    mapped = read_examples(tmp_path / "examples.arrow")
+    write_mapped(frame, tmp_path / "examples.arrow")
+    mapped = read_mapped(tmp_path / "examples.arrow")
     assert mapped.equals(frame, null_equal=True)
     assert mapped.schema == frame.schema
     assert mapped.n_chunks() == 1

@@ -156,7 +156,7 @@ def tune(folder: Path, loader: str = LOADER, seed: int = 0, **changed: Any) -> t
     node = make_tune(load("toy"), loader)
     model, summary = train(folder)
     parameters = ToyParameters(), settings, RunParameters(seed=seed), ScoreParameters()
-    return node(examples(), model, summary, *parameters, folder / "work")
+    return node(examples(), pl.DataFrame(), model, summary, *parameters, folder / "work")
 
 
 def _rmse(rows: pl.DataFrame, weights: np.ndarray) -> float:

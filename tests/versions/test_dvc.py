@@ -1,0 +1,177 @@
+"""DVC on a checkout of its own: what runs again and what does not, and that data goes to a remote and comes back."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = "fraud_detection"
+STAGES = ("ingest", "validate", "featurize", "train", "tune", "evaluate")
+
+
+class Checkout:
+    """A copy of the code with a git and a DVC repository of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *command: str, status: int = 0) -> str:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")}
+        environment |= {
+            "PYTHONPATH": f"{self.folder / 'src'}:{self.folder}",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "true",
+            "GIT_CONFIG_COUNT": "2",
+            "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "Test",
+            "GIT_CONFIG_KEY_1": "user.email", "GIT_CONFIG_VALUE_1": "test@localhost",
+        }  # fmt: skip
+        mirror = os.environ.get("MODELYARD_DATA_MIRROR")
+        if mirror:
+            environment["MODELYARD_DATA_MIRROR"] = mirror
+        ended = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        assert ended.returncode == status, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
+
+    def would_run(self) -> list[str]:
+        """Stages that `dvc repro` would run now."""
+        self.run("dvc", "repro", "code")
+        said = self.run("dvc", "repro", "--dry")
+        return [stage for stage in STAGES if f"Running stage '{stage}@{PROJECT}'" in said]
+
+    def edit(self, path: str, add: str) -> None:
+        file = self.folder / path
+        file.write_text(file.read_text() + add)
+
+    def undo(self, *paths: str) -> None:
+        self.run("git", "checkout", "--", *paths)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Checkout:
+    """The repository after one `dvc repro` of the smallest lifecycle."""
+    made = Checkout(tmp_path_factory.mktemp("dvc") / "checkout")
+    made.folder.mkdir()
+    for name in ("src", "pipelines", "conf", "data/dvc.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignore"):
+        source, target = ROOT / name, made.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    for name in ("dvc.yaml", "pyproject.toml", "requirements.lock", ".gitignore"):
+        shutil.copy(ROOT / name, made.folder)
+    parameters = made.folder / "conf" / "base" / PROJECT / "parameters.yml"
+    values = yaml.safe_load(parameters.read_text())[PROJECT]
+    values |= yaml.safe_load((ROOT / "conf" / "ci" / PROJECT / "parameters.yml").read_text())[PROJECT]
+    values |= {"tune": {"n_trials": 1, "refit": False}}
+    parameters.write_text(yaml.safe_dump({PROJECT: values}))
+    made.run("git", "init", "-q")
+    made.run("git", "add", "-A")
+    made.run("git", "commit", "-qm", "start")
+    made.run("dvc", "repro")
+    made.run("git", "add", "-A")
+    made.run("git", "commit", "-qm", "ran")
+    return made
+
+
+def test_a_second_repro_runs_nothing(checkout):
+    assert checkout.would_run() == []
+    assert "didn't change, skipping" in checkout.run("dvc", "repro")
+
+
+@pytest.mark.parametrize(
+    ("path", "stages"),
+    [
+        ("pipelines/fraud_detection/model.py", STAGES[3:]),
+        ("pipelines/fraud_detection/serve.py", STAGES[5:]),
+        ("pipelines/fraud_detection/features.py", STAGES[2:]),
+        ("src/modelyard/stages/evaluate.py", STAGES[5:]),
+        ("src/modelyard/commands/run.py", ()),
+    ],
+)
+def test_touched_code_runs_what_uses_it(checkout, path, stages):
+    checkout.edit(path, "\n# A change.\n")
+    try:
+        runs = checkout.would_run()
+    finally:
+        checkout.undo(path)
+    # DVC cannot know beforehand whether a stage's outputs change, so a dry run names what lies behind it too.
+    assert runs[:1] == list(stages[:1])
+    assert set(runs) <= set(stages)
+    assert set(stages) - set(runs) <= set(STAGES[STAGES.index(stages[0]) + 1 :] if stages else ())
+
+
+@pytest.mark.parametrize(
+    ("group", "value", "first"), [("gate", {"floor_margin": 0.01}, "evaluate"), ("tune", {"n_trials": 2}, "tune")]
+)
+def test_one_parameter_runs_what_depends_on_it(checkout, group, value, first):
+    path = f"conf/base/{PROJECT}/parameters.yml"
+    file = checkout.folder / path
+    values = yaml.safe_load(file.read_text())
+    values[PROJECT][group] = (values[PROJECT].get(group) or {}) | value
+    file.write_text(yaml.safe_dump(values))
+    try:
+        assert checkout.would_run()[0] == first
+    finally:
+        checkout.undo(path)
+
+
+def test_metrics_and_plots_say_something(checkout):
+    assert "average_precision" in checkout.run("dvc", "metrics", "show", "--md")
+    page = checkout.run("dvc", "plots", "show", "--out", "plots").strip().splitlines()[-1]
+    html = Path(page.removeprefix("file://")).read_text()
+    assert "precision_recall" in html
+
+
+def test_outputs_go_to_a_folder_and_come_back(checkout, tmp_path):
+    checkout.run("dvc", "remote", "add", "--default", "--local", "store", str(tmp_path / "store"))
+    checkout.run("dvc", "push")
+    examples = checkout.folder / "data" / "05_model_input" / PROJECT / "examples.parquet"
+    before = examples.read_bytes()
+    examples.unlink()
+    shutil.rmtree(checkout.folder / ".dvc" / "cache")
+    checkout.run("dvc", "pull")
+    assert examples.read_bytes() == before
+    assert checkout.would_run() == []
+
+
+def test_a_series_published_anew_is_a_new_version(checkout, tmp_path, monkeypatch):
+    mirror = tmp_path / "mirror"
+    publish(checkout, mirror, "month,ppm\n2024-11,423.85\n")
+    monkeypatch.setenv("MODELYARD_DATA_MIRROR", str(mirror))
+    checkout.run("dvc", "repro", "data/dvc.yaml:fetch@series")
+    checkout.run("git", "add", "-A")
+    checkout.run("git", "commit", "-qm", "first publication")
+    publish(checkout, mirror, "month,ppm\n2024-11,423.85\n2024-12,425.40\n")
+    checkout.run("dvc", "repro", "data/dvc.yaml:fetch@series")
+    series = checkout.folder / "data" / "01_raw" / "series" / "series.csv"
+    assert "2024-12" in series.read_text()
+    assert "series" in checkout.run("dvc", "diff")
+    checkout.run("git", "stash")
+    checkout.run("dvc", "checkout", "data/dvc.yaml")
+    assert "2024-12" not in series.read_text()
+    checkout.run("git", "stash", "drop")
+
+
+def publish(checkout: Checkout, mirror: Path, text: str) -> None:
+    """Puts a data set `series` into a mirror, the catalogue and data/dvc.yaml."""
+    from hashlib import sha256
+
+    (mirror / "series").mkdir(parents=True, exist_ok=True)
+    (mirror / "series" / "series.csv").write_text(text)
+    catalogue = checkout.folder / "conf" / "base" / "public_data.yml"
+    entries = yaml.safe_load(catalogue.read_text())
+    entry = dict(entries["vehicle_claim_fraud"])
+    entry |= {
+        "files": [{"path": "series.csv", "bytes": len(text), "sha256": sha256(text.encode()).hexdigest()}],
+        "reference_results": [],
+        "floors": [],
+    }
+    catalogue.write_text(yaml.safe_dump(entries | {"series": entry}))
+    stages = checkout.folder / "data" / "dvc.yaml"
+    stages.write_text(stages.read_text().replace("      - vehicle_claim_fraud\n", "      - series\n"))
