@@ -32,11 +32,13 @@ from modelyard.feature_store.point_in_time import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from feast.data_source import DataSource
     from feast.feature_view import FeatureView
     from feast.infra.registry.base_registry import BaseRegistry
     from feast.repo_config import RepoConfig
+    from numpy.typing import NDArray
 
 EVENT_TIMESTAMP = "event_timestamp"
 """Feast's name for the moment column of an entity frame."""
@@ -78,6 +80,17 @@ class AsofRetrievalJob(RetrievalJob):
     def metadata(self) -> RetrievalMetadata | None:
         """What was asked for."""
         return self._metadata
+
+    def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> "pd.DataFrame":
+        """As Feast's, which copies the whole frame once more: that takes longer than the join."""
+        table = self.to_arrow(validation_reference=validation_reference, timeout=timeout)
+        frame = table.to_pandas(split_blocks=True)
+        frame.index = range(len(frame))
+        for name, column in frame.items():
+            flags = getattr(column.values, "flags", None)  # to_numpy() would make objects of times
+            if flags is not None and not flags.writeable:  # Arrow's own memory, the caller's entity frame maybe
+                frame[name] = column.copy()
+        return frame
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         return self._evaluate()
@@ -203,31 +216,51 @@ def _features_at(
 ) -> pl.DataFrame:
     """The view's features for each row of ``entities``, under the names that the result gives them."""
     source = _file_source(view.batch_source)
-    path = _path(config, source)
-    stored = {renamed: original for original, renamed in source.field_mapping.items()}
-    asked_keys = [view.projection.join_key_map.get(key.name, key.name) for key in view.entity_columns]
-    source_keys = [stored.get(key.name, key.name) for key in view.entity_columns]
-    if missing := set(asked_keys) - set(entities.column_names):
-        raise _missing_columns(set(asked_keys), missing)
-    created = source.created_timestamp_column or None
-    needed = [*source_keys, source.timestamp_field, *([created] if created else [])]
-    rows = pl.read_parquet(path, columns=list(dict.fromkeys(needed))).rechunk()
-    columns = [moments, rows[source.timestamp_field], *([rows[created]] if created else [])]
-    asked_time, *source_times = instants(*columns)
-    known = rows.select(pl.col(name).alias(key) for name, key in zip(source_keys, asked_keys, strict=True))
-    known = known.with_columns(*(t.alias(n) for t, n in zip(source_times, (TIME, CREATED), strict=False)))
-    asked = pl.DataFrame(
-        [_like(pl.Series(key, entities[key]), known.schema[key]) for key in asked_keys] + [asked_time.alias(TIME)]
-    )
-    ttl = duration(view.ttl, unit_of(*columns))
-    found_rows = known_rows(asked, known, asked_keys, ttl=ttl, only_created=only_created and created is not None)
-    del rows, known, asked
+    path, stored = _path(config, source), _stored_names(source)
+    rows, found = _rows_at(view, source, path, entities, moments, only_created)
     projection: Any = view.projection
     prefix = f"{projection.name_to_use()}__" if full_feature_names else ""
-    stored_names = [stored.get(name, name) for name in names]
-    features = pl.read_parquet(path, columns=list(dict.fromkeys(stored_names))).rechunk()
-    result = features.select(pl.col(s).alias(prefix + name) for s, name in zip(stored_names, names, strict=True))
-    return gather(result, *found_rows)
+    columns = []
+    for name in names:  # one by one, so that only the result is ever there as a whole
+        column = _read(path, [stored.get(name, name)]).to_series()
+        columns.append(gather(column, rows, found).alias(prefix + name))
+    return pl.DataFrame(columns)
+
+
+def _rows_at(
+    view: "FeatureView",
+    source: FileSource,
+    path: str,
+    entities: pa.Table,
+    moments: pl.Series,
+    only_created: bool,
+) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
+    """Which row of the source is meant by each row of ``entities``, as :func:`known_rows` says it."""
+    stored = _stored_names(source)
+    keys = {
+        view.projection.join_key_map.get(key.name, key.name): stored.get(key.name, key.name)
+        for key in view.entity_columns
+    }
+    if missing := keys.keys() - set(entities.column_names):
+        raise _missing_columns(set(keys), missing)
+    created = source.created_timestamp_column or None
+    rows = _read(path, [*keys.values(), source.timestamp_field, *([created] if created else [])]).rechunk()
+    times = [moments, rows[source.timestamp_field], *([rows[created]] if created else [])]
+    asked_time, *source_times = instants(*times)
+    known = pl.DataFrame(
+        [rows[stored_key].alias(key) for key, stored_key in keys.items()]
+        + [time.alias(name) for name, time in zip((TIME, CREATED), source_times, strict=False)]
+    )
+    asked = pl.DataFrame(
+        [_like(pl.Series(key, entities[key]), known.schema[key]) for key in keys] + [asked_time.alias(TIME)]
+    )
+    ttl = duration(view.ttl, unit_of(*times))
+    return known_rows(asked, known, list(keys), ttl=ttl, only_created=only_created and created is not None)
+
+
+def _stored_names(source: FileSource) -> dict[str, str]:
+    """Feast's name of a column to the file's, where they differ."""
+    return {renamed: original for original, renamed in source.field_mapping.items()}
 
 
 def _missing_columns(expected: set[str], missing: set[str]) -> Exception:
@@ -277,6 +310,10 @@ def _path(config: "RepoConfig", source: FileSource) -> str:
     return FileSource.get_uri_for_file_path(repo_path=config.repo_path, uri=source.path)
 
 
+def _read(path: str, columns: list[str] | None) -> pl.DataFrame:
+    return pl.read_parquet(path, columns=list(dict.fromkeys(columns)) if columns else None)
+
+
 def _pulled(keys: list[str], features: list[str], timestamp: str, created: str | None) -> list[str] | None:
     """Columns to read; None (all) where Feast names no features."""
     return list(dict.fromkeys([*keys, *features, timestamp, *([created] if created else [])])) if features else None
@@ -290,7 +327,7 @@ def _between(
     start: datetime | None,
     end: datetime | None,
 ) -> pl.DataFrame:
-    rows = pl.read_parquet(_path(config, _file_source(source)), columns=names)
+    rows = _read(_path(config, _file_source(source)), names)
     times, *bounds = instants(rows[timestamp_field], *(pl.Series([moment]) for moment in (start, end) if moment))
     kept = times.is_not_null()
     if start:

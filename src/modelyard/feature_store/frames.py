@@ -73,7 +73,10 @@ def _as_dtype(column: "pl.Series", dtype: "pl.DataType", where: str) -> "pl.Seri
     where = f"{where}, column '{column.name}'"
     if not _fits(column.dtype, dtype):
         raise _broken(f"The column holds {column.dtype}, the schema says {dtype}.", where)
-    cast = column.cast(dtype)
+    try:
+        cast = column.cast(dtype)
+    except pl.exceptions.InvalidOperationError as error:
+        raise _broken(f"Values do not fit into {dtype}.", where) from error
     if dtype.is_float():
         return cast.fill_nan(None)
     if isinstance(dtype, pl.List):

@@ -93,6 +93,8 @@ def read(store: "feast.FeatureStore", view: FeatureView, keys: "pl.Series", *, a
     """
     import polars as pl
 
+    # Feast would find this out by importing every online store that it knows, which takes seconds; ours both can.
+    store._get_provider().online_store._versioned_read_supported = True
     names = [feature.name for feature in view.features]
     dtypes = {view.entity: polars_dtype(view.entity_dtype)}
     dtypes |= {feature.name: polars_dtype(feature.dtype) for feature in view.features}

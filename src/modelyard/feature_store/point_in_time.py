@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TIME, CREATED = "@time", "@created"
 """Columns of the frames here: int64 instants since 1970 in one common unit; names that no feature can have."""
 
+_BLOCK_ROWS = 1 << 15
+"""Rows that are searched together: few enough that what is computed for them stays in the processor's cache."""
+
 _NEVER = -(2**63)
 """A missing moment: before every row."""
 
@@ -78,22 +81,17 @@ def latest_rows(source: "pl.DataFrame", keys: Sequence[str]) -> "NDArray[np.int6
     return ends - 1 if order is None else order[ends - 1]
 
 
-def gather(features: "pl.DataFrame", rows: "NDArray[np.int64]", found: "NDArray[np.bool_]") -> "pl.DataFrame":
-    """Rows ``rows`` of ``features`` (N), null where not ``found``; the columns are handed over one by one."""
+def gather(column: "pl.Series", rows: "NDArray[np.int64]", found: "NDArray[np.bool_]") -> "pl.Series":
+    """Rows ``rows`` of ``column`` (N), null where not ``found``."""
     import polars as pl
 
-    if not features.height:
-        return features.clear(len(rows))
-    numbers, mask = pl.Series(rows), None if found.all() else pl.DataFrame({"@found": found})
-    taken, columns = [], features.get_columns()
-    del features
-    while columns:
-        column = columns.pop(0).rechunk().gather(numbers)
-        if mask is not None:
-            # Gathering whole rows and blanking afterwards is several times faster than gathering by numbers with nulls.
-            column = mask.select(pl.when("@found").then(column).alias(column.name)).to_series()
-        taken.append(column)
-    return pl.DataFrame(taken)
+    if not len(column):
+        return column.clear(len(rows))
+    taken = column.rechunk().gather(pl.Series(rows))
+    if found.all():
+        return taken
+    # Gathering whole rows and blanking afterwards is several times faster than gathering by numbers with nulls.
+    return pl.DataFrame({"@found": found}).select(pl.when("@found").then(taken).alias(column.name)).to_series()
 
 
 def instants(*columns: "pl.Series") -> "list[pl.Series]":
@@ -188,7 +186,20 @@ def _slices(
 def _search(
     times: "NDArray[np.int64]", first: "NDArray[np.int64]", end: "NDArray[np.int64]", moments: "NDArray[np.int64]"
 ) -> "NDArray[np.int64]":
-    """How many of ``times[first:end]`` (ascending) are at or before the moment, for all rows together.
+    """How many of ``times[first:end]`` (ascending) are at or before the moment, block by block of rows."""
+    import numpy as np
+
+    count = np.empty(len(first), np.int64)
+    for start in range(0, len(first), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        count[rows] = _search_together(times, first[rows], end[rows], moments[rows])
+    return count
+
+
+def _search_together(
+    times: "NDArray[np.int64]", first: "NDArray[np.int64]", end: "NDArray[np.int64]", moments: "NDArray[np.int64]"
+) -> "NDArray[np.int64]":
+    """:func:`_search` for all rows at once.
 
     The count is built from its highest bit down: adding a power of two is right exactly if the last of the rows that
     it would count still qualifies. As many steps as the longest slice has bits, each a few vector operations.

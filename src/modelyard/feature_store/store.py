@@ -19,7 +19,7 @@ from modelyard.feature_store.objects import EVENT_TIME, check_views, source_path
 from modelyard.feature_store.online import materialise, read
 from modelyard.feature_store.quick_import import load_feast
 from modelyard.feature_store.registration import file_lock, open_registered
-from modelyard.feature_store.schema import FeatureView, schema_digest
+from modelyard.feature_store.schema import FeatureView, feature_names, schema_digest
 from modelyard.files import atomic_directory, write_text
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class FeatureStore:
     def __init__(self, project: str, views: Sequence[FeatureView], *, folder: Path, registry: str) -> None:
         check_views(views)
         self.project, self.views, self.folder, self.registry = project, tuple(views), folder.absolute(), registry
-        self._opened: tuple[tuple[int, int], feast.FeatureStore] | None = None
+        self._opened: tuple[tuple[int, int] | None, feast.FeatureStore] | None = None
 
     def write(self, frames: "Mapping[str, pl.DataFrame]", *, until: datetime | None = None) -> None:
         """Replaces the project's features: sources, online store, definitions.
@@ -87,26 +87,9 @@ class FeatureStore:
             DataContractError: A column is missing or has the wrong type.
             StorageError: The features have not been written, or not with this schema, or a file is damaged.
         """
-        import polars as pl
-
         chosen = [self._view(name) for name in views] if views is not None else list(self.views)
-        keys = {view.entity: polars_dtype(view.entity_dtype) for view in chosen}
-        asked = _asked(entities, keys)
-        store = self._feast()
-        from modelyard.feature_store.asof import EVENT_TIMESTAMP
-
-        names = [feature.name for view in chosen for feature in view.features]
-        try:
-            joined: Any = store.get_historical_features(
-                entity_df=asked.rename({EVENT_TIME: EVENT_TIMESTAMP}).to_arrow(),
-                features=[f"{view.name}:{feature.name}" for view in chosen for feature in view.features],
-            ).to_arrow()
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise StorageError(
-                f"The stored features cannot be read: {error}", where=str(self.folder), way_out=self._rerun
-            ) from error
-        features: Any = pl.from_arrow(joined.select(names))
-        return entities.hstack(features)
+        asked = _asked(entities, chosen)
+        return entities.hstack(self._joined(asked, chosen)) if chosen else entities
 
     def online(self, view: str, keys: "Sequence[Any] | pl.Series", *, at: datetime | None = None) -> "pl.DataFrame":
         """Reads what the online store knows of ``keys``.
@@ -123,14 +106,16 @@ class FeatureStore:
         Raises:
             ConfigurationError: There is no such view.
             DataContractError: A key has the wrong type.
-            StorageError: The features have not been written, or not with this schema.
+            StorageError: The features have not been written, or not with this schema, or the file is damaged.
         """
-        import polars as pl
+        import sqlite3
 
         chosen = self._view(view)
-        column = pl.Series(chosen.entity, keys)
-        typed = _as_key(column, polars_dtype(chosen.entity_dtype))
-        return read(self._feast(), chosen, typed, at=at)
+        typed = _as_key(_as_column(chosen.entity, keys), polars_dtype(chosen.entity_dtype))
+        try:
+            return read(self._feast(), chosen, typed, at=at)
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
 
     def exists(self) -> bool:
         """Whether features of this schema have been written."""
@@ -142,6 +127,31 @@ class FeatureStore:
     @property
     def _rerun(self) -> str:
         return f"kedro run --pipeline={self.project}"
+
+    def _unreadable(self, error: BaseException) -> StorageError:
+        return StorageError(f"The stored features cannot be read: {error}", where=str(self.folder), way_out=self._rerun)
+
+    def _joined(self, asked: "pl.DataFrame", views: Sequence[FeatureView]) -> "pl.DataFrame":
+        """The views' features for each row of ``asked``, all from one write."""
+        import polars as pl
+
+        store, stamp = self._feast(), self._stamp()
+        from modelyard.feature_store.asof import EVENT_TIMESTAMP
+
+        names = [(view.name, feature.name) for view in views for feature in view.features]
+        try:
+            joined: Any = store.get_historical_features(
+                entity_df=asked.rename({EVENT_TIME: EVENT_TIMESTAMP}).to_arrow(),
+                features=[f"{view}:{feature}" for view, feature in names],
+            ).to_arrow()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            if self._stamp() == stamp:
+                raise self._unreadable(error) from error
+        else:
+            if self._stamp() == stamp:
+                return pl.DataFrame(joined.select([feature for _, feature in names]))
+        # Another process has exchanged the files meanwhile: some columns may be of the old and some of the new ones.
+        return self._joined(asked, views)
 
     def _view(self, name: str) -> FeatureView:
         found = [view for view in self.views if view.name == name]
@@ -165,18 +175,23 @@ class FeatureStore:
     def _feast(self) -> "feast.FeatureStore":
         """Feast's store on the folder as it is now: opened anew when a write has exchanged it."""
         load_feast()
-        try:
-            status = os.stat(self.folder / "written.json")
-        except FileNotFoundError:
-            status = None
-        stamp = (status.st_ino, status.st_mtime_ns) if status else (0, 0)
-        if self._opened is None or (self._opened[0] != stamp and status):
+        stamp = self._stamp()
+        # While the folder is being exchanged there is none; an open handle still answers then.
+        if self._opened is None or stamp not in (None, self._opened[0]):
             if self._written()["schema"] != schema_digest(self.views):
                 raise StorageError(
                     "The stored features were written with another schema.", where=str(self.folder), way_out=self._rerun
                 )
             self._opened = stamp, open_registered(self.project, self.views, self.folder, self.registry)
         return self._opened[1]
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """What tells one write from another; None if there is none."""
+        try:
+            status = os.stat(self.folder / "written.json")
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     def _sweep(self) -> None:
         """Removes what killed writes left beside the folder."""
@@ -191,10 +206,17 @@ def _latest(frames: "Mapping[str, pl.DataFrame]") -> datetime | None:
     return max((time for time in times if isinstance(time, datetime)), default=None)
 
 
-def _asked(entities: "pl.DataFrame", keys: "Mapping[str, pl.DataType]") -> "pl.DataFrame":
-    """Key columns and ``event_time`` in the stored types."""
+def _asked(entities: "pl.DataFrame", views: Sequence[FeatureView]) -> "pl.DataFrame":
+    """The views' key columns and ``event_time`` in the stored types."""
     import polars as pl
 
+    keys = {view.entity: polars_dtype(view.entity_dtype) for view in views}
+    if there := set(feature_names(views)) & set(entities.columns):
+        raise DataContractError(
+            f"The table has {', '.join(sorted(there))} already.",
+            where="the table that features are joined to",
+            way_out="bring it without the columns that are joined",
+        )
     if missing := {*keys, EVENT_TIME} - set(entities.columns):
         raise DataContractError(
             f"The table lacks {', '.join(sorted(missing))}.",
@@ -212,6 +234,17 @@ def _asked(entities: "pl.DataFrame", keys: "Mapping[str, pl.DataType]") -> "pl.D
     return pl.DataFrame([*columns, time.dt.convert_time_zone("UTC").cast(pl.Datetime("us", "UTC"))])
 
 
+def _as_column(name: str, keys: "Sequence[Any] | pl.Series") -> "pl.Series":
+    import polars as pl
+
+    try:
+        return pl.Series(name, keys)
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise DataContractError(
+            f"The keys are not of one type: {error}", where=f"column '{name}'", way_out="pass keys of one type"
+        ) from error
+
+
 def _as_key(column: "pl.Series", dtype: "pl.DataType") -> "pl.Series":
     import polars as pl
 
@@ -223,4 +256,5 @@ def _as_key(column: "pl.Series", dtype: "pl.DataType") -> "pl.Series":
             where=f"column '{column.name}'",
             way_out="cast the keys to the type in the project's feature_views",
         )
-    return column.cast(dtype)
+    # A number that the stored type cannot hold is nobody's key.
+    return column.cast(dtype, strict=False)
