@@ -56,6 +56,13 @@ CONTRACT = Contract(
             nullable=True,
         ),
         Column(name="split", dtype="string", description="Filled in by `assign_split`.", nullable=True),
+        Column(
+            name="label_delay_days",
+            dtype="int64",
+            description="Days until the label is known, as the split takes it; filled in by `assign_split`.",
+            unit="days",
+            nullable=True,
+        ),
         *(
             Column(
                 name=name,
@@ -89,7 +96,11 @@ class PeriodParameters(Parameters):
 
     train_days: int = Field(14, ge=2, description="Days of training, validation included.")
     valid_days: int = Field(3, ge=1, description="The last days of training, held back for validation.")
-    delay_days: int = Field(7, ge=0, description="Days until fraud is known: between training and test, unused.")
+    delay_days: int = Field(
+        7,
+        ge=0,
+        description="Days until fraud is known: between training and test, unused; as in `features.label_delay_days`.",
+    )
     test_days: int = Field(7, ge=1, description="Days of the test, the last ones.")
 
     @model_validator(mode="after")
@@ -158,7 +169,7 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
         case "public":
             return _public(params)
         case "own":
-            return _own(params, datetime.now(UTC))
+            return _own(params)
 
 
 def assign_split(records: pl.DataFrame, periods: PeriodParameters, end: datetime | None = None) -> pl.DataFrame:
@@ -173,7 +184,8 @@ def assign_split(records: pl.DataFrame, periods: PeriodParameters, end: datetime
         end: Midnight after the last test day; by default, after the last transaction.
 
     Returns:
-        ``records`` with ``split``: ``train``, ``valid``, ``test`` or ``unused``.
+        ``records`` with ``split`` (``train``, ``valid``, ``test`` or ``unused``) and ``label_delay_days``, by which
+        ``derive_features`` sees that its windows wait just as long.
 
     Raises:
         DataContractError: The records do not reach back to the first day of training.
@@ -207,7 +219,8 @@ def assign_split(records: pl.DataFrame, periods: PeriodParameters, end: datetime
         .then(pl.lit("test"))
         .otherwise(pl.lit("unused"))
     )
-    return records.with_columns(split.alias("split"))
+    delay = pl.lit(periods.delay_days, dtype=pl.Int64).alias("label_delay_days")
+    return records.with_columns(split.alias("split"), delay)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,6 +260,8 @@ def expectations(params: IngestParameters) -> list[gxe.Expectation]:
     import great_expectations.expectations as gxe
 
     begin, end, shares = _plausible(params)
+    # A date of the present would make two reports on the same file differ.
+    until = "on the day of the run at the latest" if params.source == "own" else f"before {end:%Y-%m-%d %H:%M}"
     identifiers = ("transaction_id", "customer_id", "terminal_id")
     return [
         gxe.ExpectColumnValuesToBeBetween(
@@ -260,7 +275,7 @@ def expectations(params: IngestParameters) -> list[gxe.Expectation]:
             min_value=begin,
             max_value=end,
             strict_max=True,
-            description=f"A transaction happens from {begin:%Y-%m-%d %H:%M} and before {end:%Y-%m-%d %H:%M} (UTC).",
+            description=f"A transaction happens from {begin:%Y-%m-%d %H:%M} on and {until} (UTC).",
         ),
         *(
             gxe.ExpectColumnValuesToBeBetween(
@@ -316,10 +331,15 @@ def _plausible(params: IngestParameters) -> tuple[datetime, datetime, tuple[floa
             share = _HANDBOOK.n_frauds / _HANDBOOK.n_rows
             return _HANDBOOK.begin, _HANDBOOK.end, (share * 0.99, share * 1.01)
         case "own":
-            return _FIRST_CARD_PAYMENTS, datetime.now(UTC), (0.0, _MAX_FRAUD_SHARE)
+            return _FIRST_CARD_PAYMENTS, _tomorrow(), (0.0, _MAX_FRAUD_SHARE)
 
 
-def _own(params: IngestParameters, now: datetime) -> pl.DataFrame:
+def _tomorrow() -> datetime:
+    """The next midnight (UTC): what is dated from then on lies in the future. One moment for all runs of a day."""
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
+def _own(params: IngestParameters) -> pl.DataFrame:
     """The user's transactions in the file's order; a ``split`` that they bring is kept."""
     import polars as pl
 
@@ -336,8 +356,10 @@ def _own(params: IngestParameters, now: datetime) -> pl.DataFrame:
     if "split" in records.columns:
         return records
     # A wrong date in the future must not move the test weeks there; validation rejects its row.
-    last = records.filter(pl.col("event_time") <= now)["event_time"].dt.truncate("1d").max()
-    return assign_split(records, params.periods, last + timedelta(days=1) if isinstance(last, datetime) else None)
+    last = records.filter(pl.col("event_time") < _tomorrow())["event_time"].dt.truncate("1d").max()
+    if not isinstance(last, datetime):
+        return records  # no time can be read or lies in the past: validation says so, row by row
+    return assign_split(records, params.periods, last + timedelta(days=1))
 
 
 def _public(params: IngestParameters) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from modelyard.errors import ConfigurationError
 from modelyard.feature_store.schema import Feature, FeatureDtype, FeatureView
 from modelyard.parameters import Parameters
 
@@ -41,7 +42,7 @@ class FeatureParameters(Parameters):
     """What may vary without changing the features' meaning; window lengths are part of their names."""
 
     label_delay_days: int = Field(
-        7, ge=0, le=90, description="Days until it is known whether a transaction was fraudulent; as in `ingest`."
+        7, ge=0, le=90, description="Days until it is known whether a transaction was fraudulent; `ingest.periods` too."
     )
     sequence_length: int = Field(
         16, ge=1, le=256, description="Length of the `customer_recent_*` lists: a customer's latest transactions."
@@ -124,16 +125,20 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
 
     Args:
         records: Columns ``transaction_id``, ``event_time``, ``customer_id``, ``terminal_id``, ``amount_eur``,
-            ``is_fraud``, in any order of rows; never changed.
+            ``is_fraud``, in any order of rows; never changed. ``label_delay_days``, if there, is the split's.
         params: See :class:`FeatureParameters`.
 
     Returns:
         View name to frame (entity, ``event_time``, features in the schema's order), one row for each pair of entity
         and time, sorted by both.
+
+    Raises:
+        ConfigurationError: The records were split for labels that are known after another delay.
     """
     import polars as pl
     import polars.selectors as cs
 
+    _check_delay(records, params)
     needed = ("transaction_id", "event_time", "customer_id", "terminal_id", "amount_eur", "is_fraud")
     records = (
         records.select(*needed, cs.starts_with("upstream_"))
@@ -148,6 +153,19 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
     risk = at_terminals.for_each_record(terminal["terminal_risk_7d"])
     customer = _customer_spending(_Timeline.of(records.with_columns(risk), "customer_id"), params)
     return {view.name: _finish(view, frame) for view, frame in zip(FEATURE_VIEWS, (customer, terminal), strict=True)}
+
+
+def _check_delay(records: pl.DataFrame, params: FeatureParameters) -> None:
+    """Windows that see labels earlier than the split lets them be known would promise too much."""
+    if "label_delay_days" not in records.columns:
+        return
+    for days in records["label_delay_days"].drop_nulls().unique():
+        if days != params.label_delay_days:
+            raise ConfigurationError(
+                f"Labels are known after {days} days for the split, after {params.label_delay_days} for the features.",
+                where="fraud_detection.ingest.periods.delay_days and fraud_detection.features.label_delay_days",
+                way_out="give both the same value",
+            )
 
 
 def time_flags(examples: pl.DataFrame) -> pl.DataFrame:

@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelyard.errors import StorageError
+from modelyard.errors import ModelyardError, StorageError
 
 _CHUNK_BYTES = 1 << 20
+_FULL = "No space left on device"  # polars (with an error of its own) and shutil.copytree give these words, no number
 
 
 @contextlib.contextmanager
@@ -90,14 +91,17 @@ def writing(path: Path) -> Iterator[None]:
     """Turns the operating system's "no space" and "not allowed" into a :class:`StorageError` that names ``path``."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+    except ModelyardError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in (28, 122) or _FULL in str(error):  # ENOSPC, EDQUOT
             raise StorageError(
                 "The disk is full; the unfinished file was removed and the previous one kept.",
                 where=str(path),
                 way_out="free space or point MODELYARD_DATA_DIR at a larger disk, then run the same command again",
             ) from error
-        if error.errno in (13, 30):  # EACCES, EROFS
+        if number in (13, 30):  # EACCES, EROFS
             raise StorageError(
                 "The folder cannot be written to.",
                 where=str(path.parent),

@@ -4,13 +4,14 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
 from modelyard import tracking
-from modelyard.errors import BusyError, ConfigurationError
+from modelyard.errors import BusyError, ConfigurationError, StorageError
 from modelyard.files import writing
 from modelyard.paths import data_directory
 from modelyard.registry import project_names
@@ -83,6 +84,8 @@ class ParameterHook:
     @hook_impl
     def before_pipeline_run(self, pipeline: "Pipeline", catalog: "CatalogProtocol[Any, Any]") -> None:
         """Compares the configured groups of each project in the pipeline with those its nodes read."""
+        from kedro.framework.project import pipelines
+
         parameters = catalog.load("parameters")
         if not _projects_in(pipeline):
             return
@@ -90,7 +93,7 @@ class ParameterHook:
         for project in _projects_in(pipeline):
             read = {
                 name.removeprefix(f"params:{project}.").split(".")[0]
-                for name in pipeline.inputs()
+                for name in pipeline.inputs() | pipelines[project].inputs()  # also of what --to-nodes leaves out
                 if name.startswith(f"params:{project}.")
             }
             if read:
@@ -153,8 +156,9 @@ class TrackingHook:
     @hook_impl
     def on_pipeline_error(self, error: Exception, pipeline: "Pipeline") -> None:
         """Ends the run as failed, with the reason."""
-        tracking.set_tags({"error": str(error)[:500]})
-        tracking.finish("FAILED")
+        with suppress(StorageError):  # what ended the run is what its user is told, not that the journal met it too
+            tracking.set_tags({"error": str(error)[:500]})
+            tracking.finish("FAILED")
 
 
 class SummaryHook:

@@ -4,17 +4,23 @@ Importing mlflow takes seconds, so only the stages that read or write the regist
 this module's functions' contents.
 """
 
+import contextlib
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelyard import telemetry
+from modelyard.errors import BusyError, StorageError
 from modelyard.files import atomic_file, writing
 from modelyard.paths import data_directory, repository
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+DATABASE_PATIENCE_S = 20.0
+"""How long a locked SQLite database is waited for: as long as MLflow waits at each of its own statements."""
 
 
 def _state_directory() -> Path:
@@ -38,7 +44,12 @@ def artifact_location(experiment: str) -> str | None:
 
 
 def client() -> "MlflowClient":
-    """A client on :func:`tracking_uri`; the database's tables are made by whoever comes first."""
+    """A client on :func:`tracking_uri`; the database's tables are made by whoever comes first.
+
+    Raises:
+        BusyError: Another process has locked the database for long.
+        StorageError: The database cannot be made.
+    """
     telemetry.switch_off()
     # mlflow 3.17 uses what SQLAlchemy 2.1 deprecates.
     warnings.filterwarnings("ignore", message=".*noload.*loader strategy is deprecated")
@@ -48,6 +59,7 @@ def client() -> "MlflowClient":
     uri = tracking_uri()
     if uri.startswith("sqlite:///"):
         _make_database(Path(uri.removeprefix("sqlite:///")))
+        _wait_until_free(Path(uri.removeprefix("sqlite:///")))
     mlflow.set_tracking_uri(uri)
     if wished is None:
         # mlflow writes the environment too, where child processes would take it for the user's wish.
@@ -89,6 +101,48 @@ def _make_database(path: Path) -> None:
         if not path.exists():
             with atomic_file(path) as temporary:
                 MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments()
+
+
+def _wait_until_free(path: Path) -> None:
+    """MLflow gives its first look at a database five seconds only."""
+    import sqlite3
+
+    with readable_failures(), contextlib.closing(sqlite3.connect(path, timeout=DATABASE_PATIENCE_S)) as connection:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+
+
+@contextlib.contextmanager
+def readable_failures() -> Iterator[None]:
+    """Turns a locked database and a full disk, as they appear inside the block, into errors with a way out.
+
+    Raises:
+        BusyError: Another process has locked the database for long.
+        StorageError: The database or the artifacts cannot be written or read.
+    """
+    import sqlite3
+
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        with writing(_state_directory() / "mlartifacts"):
+            yield
+    except (sqlite3.OperationalError, OperationalError, MlflowException) as error:
+        if isinstance(error, MlflowException) and error.error_code != "TEMPORARILY_UNAVAILABLE":
+            raise
+        where = tracking_uri() if tracking_uri().startswith("sqlite:") else "the tracking server's database"
+        if "locked" in str(error):
+            raise BusyError(
+                f"Another process has locked MLflow's database for {DATABASE_PATIENCE_S:g} s.",
+                where=where,
+                way_out="end that process (a database browser, a copy under way), then run the same command again",
+            ) from error
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise StorageError(
+            f"MLflow's database cannot be used: {reason}.",
+            where=where,
+            way_out="free space or make the database reachable and writable, then run the same command again",
+        ) from error
 
 
 def experiment_id(store: "MlflowClient", name: str) -> str:

@@ -21,6 +21,7 @@ from modelyard.files import writing
 from modelyard.paths import data_directory, repository
 
 _WRITER_START_S = 120.0
+_AFTER_FAILURE_S = 5.0
 _POLL_S = 0.05
 
 _journal: TextIO | None = None
@@ -65,7 +66,8 @@ def finish(status: str) -> None:
     _journal.close()
     _journal = None
     if state_file(path).exists():
-        deadline = time.monotonic() + _WRITER_START_S
+        # What a run failed with may also hold up the writer; nobody should wait for it to be told so.
+        deadline = time.monotonic() + (_WRITER_START_S if status == "FINISHED" else _AFTER_FAILURE_S)
         while path.exists() and time.monotonic() < deadline:
             time.sleep(_POLL_S)
 

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from modelyard.errors import BusyError, StorageError
 from modelyard.files import write_text
-from modelyard.mlflow_store import client, experiment_id
+from modelyard.mlflow_store import client, experiment_id, readable_failures
 from modelyard.tracking import state_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _POLL_S = 0.2
+_RETRY_S = 1.0
 _SESSION_TAG = "modelyard.session"
 _TRIAL_TAG = "modelyard.trial"
 _PARAM_VALUE_LIMIT = 6000  # MLflow refuses longer values
@@ -30,7 +32,24 @@ Event = dict[str, Any]
 
 
 def main(own: Path) -> None:
-    """Writes the journal ``own``, then what killed runs have left in its folder."""
+    """Writes the journal ``own``, then what killed runs have left in its folder.
+
+    A locked database or a full disk is tried again for as long as the run lives, and once more after its end; what is
+    left then stays in the journal for the next run's writer.
+    """
+    while True:
+        has_ended = not own.exists() or _is_complete(own)
+        try:
+            with readable_failures():
+                _bring(own)
+            return
+        except (BusyError, StorageError):
+            if has_ended:
+                raise
+            time.sleep(_RETRY_S)
+
+
+def _bring(own: Path) -> None:
     store = client()
     _follow(store, own)
     for other in sorted(own.parent.glob("*.jsonl")):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,12 +24,33 @@ class Run:
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
 
+    @classmethod
+    def start(cls, data: Path, *arguments: str, **environment: str) -> "Run":
+        """Starts a run of the project with its data in ``data``."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kedro", "run", f"--pipeline={PROJECT}", "--env=ci", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "MODELYARD_DATA_DIR": str(data), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        run = cls(process)
+        run._reader = threading.Thread(target=lambda: run.lines.extend(process.stdout), daemon=True)
+        run._reader.start()
+        return run
+
     def wait_for(self, text: str, timeout_s: float = 240) -> None:
         """Waits until the run has said ``text``."""
+        self.wait_until(lambda: text in self.said, repr(text), timeout_s)
+
+    def wait_until(self, is_so: Callable[[], bool], what: str, timeout_s: float = 240) -> None:
+        """Waits, as long as the run lives, until ``is_so``."""
         deadline = time.monotonic() + timeout_s
-        while not any(text in line for line in self.lines):
+        while not is_so():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"the run never said {text!r}:\n" + "".join(self.lines))
+                raise AssertionError(f"the run never came to {what}:\n{self.said}")
             time.sleep(0.01)
 
     def kill(self) -> None:
@@ -38,8 +59,10 @@ class Run:
         self.process.wait()
 
     def end(self, timeout_s: float = 300) -> int:
-        """Waits for the exit status."""
-        return self.process.wait(timeout=timeout_s)
+        """Waits for the exit status, and for the last words."""
+        status = self.process.wait(timeout=timeout_s)
+        self._reader.join(timeout=10)
+        return status
 
     @property
     def said(self) -> str:
@@ -48,25 +71,13 @@ class Run:
 
 
 @pytest.fixture
-def start_run(tmp_path) -> Callable[..., Run]:
-    """``start_run(*arguments, **environment)``: a run of the project in ``tmp_path / "data"``."""
+def start_run(tmp_path) -> Iterator[Callable[..., Run]]:
+    """``start_run(*arguments, data=None, **environment)``: a run of the project in ``tmp_path / "data"``."""
     started: list[Run] = []
 
     def start(*arguments: str, data: Path | None = None, **environment: str) -> Run:
-        command = [sys.executable, "-m", "kedro", "run", f"--pipeline={PROJECT}", "--env=ci", *arguments]
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "MODELYARD_DATA_DIR": str(data or tmp_path / "data"), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        run = Run(process)
-        threading.Thread(target=lambda: run.lines.extend(process.stdout), daemon=True).start()
-        started.append(run)
-        return run
+        started.append(Run.start(data or tmp_path / "data", *arguments, **environment))
+        return started[-1]
 
     yield start
     for run in started:
@@ -74,12 +85,22 @@ def start_run(tmp_path) -> Callable[..., Run]:
             run.kill()
 
 
-@pytest.fixture
-def registered(tmp_path, monkeypatch) -> Callable[[], list[str]]:
-    """Version numbers that the test's registry holds."""
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, migrated_database) -> Path:
+    """The data folder of a run that nothing disturbed."""
+    data = tmp_path_factory.mktemp("undisturbed")
+    shutil.copy(migrated_database, data / "mlflow.db")
+    run = Run.start(data)
+    assert run.end() == 0, run.said
+    return data
 
-    def versions() -> list[str]:
-        monkeypatch.setenv("MODELYARD_DATA_DIR", str(tmp_path / "data"))
+
+@pytest.fixture
+def registered(tmp_path, monkeypatch) -> Callable[..., list[str]]:
+    """``registered(data=None)``: version numbers that the registry in the data folder holds."""
+
+    def versions(data: Path | None = None) -> list[str]:
+        monkeypatch.setenv("MODELYARD_DATA_DIR", str(data or tmp_path / "data"))
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         from modelyard.mlflow_store import client
 

@@ -1,9 +1,10 @@
-"""What a run meets on a bad day: another run, a locked database, a full disk, a read-only folder, a wrong word."""
+"""What a run meets on a bad day: another run, a wrong word, a damaged file, no network, a read-only folder."""
 
 import os
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 
 
@@ -42,6 +43,50 @@ def test_a_wrong_parameter_is_said_before_anything_runs(start_run, params, words
     assert run.end() == 2
     assert words in run.said
     assert "▸" not in run.said
+    assert "Traceback" not in run.said
+
+
+def test_a_truncated_own_file_ends_the_run_with_one_message(start_run, tmp_path):
+    path = tmp_path / "cards.parquet"
+    pl.DataFrame({"transaction_id": range(1000)}).write_parquet(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    own = f"--params=fraud_detection.ingest.source=own,fraud_detection.ingest.path={path}"
+    run = start_run(own, "--to-nodes=fraud_detection.ingest")
+    assert run.end() == 3
+    assert f"Error: The Parquet file is truncated: its end is missing.\n  where:   {path}\n" in run.said
+    assert "way out: copy or write it again" in run.said
+    assert "Traceback" not in run.said
+
+
+@pytest.mark.parametrize("content", [None, b"not the published bytes"], ids=["no mirror", "a wrong file in the mirror"])
+def test_public_data_that_cannot_be_had_end_the_run_with_one_message(start_run, tmp_path, content):
+    nobody = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
+    mirror = tmp_path / "mirror" / "fraud_handbook_transactions"
+    mirror.mkdir(parents=True)
+    if content:
+        (mirror / "transactions_2018-07-25_2018-08-14.zip").write_bytes(content)
+    public = "--params=fraud_detection.ingest.source=public"
+    given = {"MODELYARD_DATA_MIRROR": str(mirror.parent) if content else ""}
+    run = start_run(public, "--to-nodes=fraud_detection.ingest", **nobody, **given)
+    assert run.end() == 4
+    assert "no connection to the server" in run.said
+    assert ("these are not the published bytes" in run.said) == bool(content)
+    assert "where:   https://raw.githubusercontent.com/Fraud-Detection-Handbook/" in run.said
+    assert "way out: check the network, or set MODELYARD_DATA_MIRROR" in run.said
+    assert "Traceback" not in run.said
+    assert not list((tmp_path / "data").rglob("*.pkl*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and then the power went"], ids=["empty", "half"])
+def test_a_damaged_table_of_an_earlier_stage_is_one_message(start_run, tmp_path, content):
+    path = tmp_path / "data" / "05_model_input" / "fraud_detection" / "examples.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    run = start_run("--from-nodes=fraud_detection.train", "--to-nodes=fraud_detection.train")
+    assert run.end() == 6
+    assert "Error: The stored table cannot be read" in run.said
+    assert f"where:   {path}" in run.said
+    assert "way out: delete the file and run the whole pipeline again" in run.said
     assert "Traceback" not in run.said
 
 

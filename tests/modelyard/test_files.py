@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 
 from modelyard.errors import StorageError
@@ -56,6 +57,15 @@ def test_a_full_disk_is_one_clear_error_and_the_old_file_stays(tmp_path):
     with pytest.raises(StorageError, match="disk is full"), atomic_file(path), open("/dev/full", "w") as full:
         full.write("x" * 100_000)
     assert path.read_text() == "old"
+
+
+def test_a_full_disk_is_known_also_where_a_library_has_an_error_of_its_own(tmp_path):
+    """polars raises neither an OSError nor the number of one; shutil.copytree one without a number."""
+    table = pl.DataFrame({"a": range(1000)})
+    with pytest.raises(StorageError, match="disk is full"), atomic_file(tmp_path / "table.parquet"):
+        table.write_parquet("/dev/full")
+    with pytest.raises(pl.exceptions.ColumnNotFoundError), atomic_file(tmp_path / "table.parquet"):
+        table.select("b")
 
 
 def test_a_read_only_folder_is_one_clear_error(tmp_path):

@@ -10,6 +10,7 @@ from kedro.io import AbstractDataset
 from modelyard import tracking
 from modelyard.datasets.documents import JsonDocument
 from modelyard.errors import StorageError
+from modelyard.paths import data_directory
 from modelyard.registry import load_project
 
 if TYPE_CHECKING:
@@ -45,17 +46,23 @@ class ChampionModel(AbstractDataset[None, "Champion | None"]):
         self._project = project
 
     def load(self) -> "Champion | None":
-        """Reads the registry and loads the model's files."""
-        from modelyard.mlflow_store import client
+        """Reads the registry and loads the model's files.
 
-        version = version_by_alias(client(), self._project, CHAMPION)
-        if version is None:
-            return None
-        return Champion(
-            model=load_version(self._project, version.version),
-            version=version.version,
-            feature_schema_digest=version.tags.get(SCHEMA_TAG, ""),
-        )
+        Raises:
+            BusyError: Another process has locked MLflow's database for long.
+            StorageError: The database cannot be read.
+        """
+        from modelyard.mlflow_store import client, readable_failures
+
+        with readable_failures():
+            version = version_by_alias(client(), self._project, CHAMPION)
+            if version is None:
+                return None
+            return Champion(
+                model=load_version(self._project, version.version),
+                version=version.version,
+                feature_schema_digest=version.tags.get(SCHEMA_TAG, ""),
+            )
 
     def save(self, data: None) -> None:
         """Refuses: a person or the promotion policy moves the alias, never a node.
@@ -87,17 +94,23 @@ class RegisteredVersion(AbstractDataset["Registration", dict[str, Any]]):
         return document
 
     def save(self, data: "Registration") -> None:
-        """Registers, sets tags, and points ``challenger`` at the version if its gate passed."""
-        from modelyard.mlflow_store import client
+        """Registers, sets tags, and points ``challenger`` at the version if its gate passed.
 
-        store = client()
-        version = _version_by_digest(store, self._project, data.digest)
-        is_new = version is None
-        if version is None:
-            version = _create_version(store, self._project, data)
-        if data.evaluation["gate"]["passed"]:
-            store.set_registered_model_alias(self._project, CHALLENGER, version.version)
-        aliases = sorted(store.get_model_version(self._project, version.version).aliases)
+        Raises:
+            BusyError: Another process has locked MLflow's database for long.
+            StorageError: The disk is full.
+        """
+        from modelyard.mlflow_store import client, readable_failures
+
+        with readable_failures():
+            store = client()
+            version = _version_by_digest(store, self._project, data.digest)
+            is_new = version is None
+            if version is None:
+                version = _create_version(store, self._project, data)
+            if data.evaluation["gate"]["passed"]:
+                store.set_registered_model_alias(self._project, CHALLENGER, version.version)
+            aliases = sorted(store.get_model_version(self._project, version.version).aliases)
         self._document.save(
             {"version": int(version.version), "is_new": is_new, "digest": data.digest, "aliases": aliases}
         )
@@ -145,6 +158,7 @@ def _create_version(store: "MlflowClient", project: str, data: "Registration") -
 
     from modelyard import mlflow_model
     from modelyard.mlflow_store import experiment_id
+    from modelyard.monitoring.versions import write_reference
 
     try:
         store.create_registered_model(project, description=load_project(project).title)
@@ -161,6 +175,8 @@ def _create_version(store: "MlflowClient", project: str, data: "Registration") -
         (folder / "model_card.md").write_text(data.card, encoding="utf-8")
         JsonDocument(filepath=str(folder / "run_record.json")).save(data.record)
         JsonDocument(filepath=str(folder / "evaluation.json")).save(data.evaluation)
+        if data.reference is not None:
+            write_reference(data.reference, folder)
         store.log_model_artifacts(logged.model_id, str(folder))
     store.finalize_logged_model(logged.model_id, "READY")
     return store.create_model_version(
@@ -168,14 +184,24 @@ def _create_version(store: "MlflowClient", project: str, data: "Registration") -
         source=f"models:/{logged.model_id}",
         run_id=run_id,
         model_id=logged.model_id,
-        description=data.card,
+        description=data.card + _figures(project, run_id),
         tags=_tags(data),
     )
+
+
+def _figures(project: str, run_id: str | None) -> str:
+    """Markdown that shows the run's figures on the version's page; the run brings the files to MLflow at its end."""
+    names = sorted(path.name for path in (data_directory() / "08_reporting" / project / "figures").glob("*.png"))
+    if run_id is None or not names:
+        return ""
+    address = f"ajax-api/2.0/mlflow/get-artifact?run_uuid={run_id}&path=reports/figures"
+    return "\n## Figures\n\n" + "\n\n".join(f"![{name}]({address}/{name})" for name in names) + "\n"
 
 
 def _tags(data: "Registration") -> dict[str, str]:
     evaluation, record = data.evaluation, data.record
     name = evaluation["primary"]
+    metric = evaluation["metrics"][name]
     tags = {
         DIGEST_TAG: data.digest,
         SCHEMA_TAG: record["feature_schema_digest"],
@@ -184,9 +210,15 @@ def _tags(data: "Registration") -> dict[str, str]:
         "source": record["source"],
         "data_digest": record["data_digest"],
         "commit": record["commit"] + ("-dirty" if record["is_dirty"] else ""),
-        name: f"{evaluation['metrics'][name]['value']:.4f}",
+        name: f"{metric['value']:.4f}",
+        f"{name}_interval": f"{metric['low']:.4f} to {metric['high']:.4f}",
         f"{name}_floor": f"{evaluation['floor'][name]:.4f}",
     }
     if evaluation["champion"]:
         tags[f"{name}_champion"] = f"{evaluation['champion'][name]:.4f}"
+    gain = evaluation.get("gain")
+    if gain:
+        tags[f"{name}_gain"] = (
+            f"{gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}) over version {gain['champion_version']}"
+        )
     return tags

@@ -52,6 +52,12 @@ def fitted(examples: pl.DataFrame, folder: Path, params: FitParameters = QUICK, 
 
 
 @pytest.fixture(scope="session")
+def small() -> IngestParameters:
+    """The world of ``examples``."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
 def examples() -> pl.DataFrame:
     joined = ingest(SMALL)
     for view in FEATURE_VIEWS:
