@@ -135,6 +135,18 @@ def the_readme_has_a_row(shelves: Shelves) -> list[str]:
     return [f"README.md has no table row with {command}; python benchmarks/reference.py --tables-only writes it"]
 
 
+def the_stages_have_its_name(shelves: Shelves) -> list[str]:
+    """`dvc repro` runs what dvc.yaml lists; a folder that is no repository has none."""
+    file = shelves.root / "dvc.yaml"
+    if not file.exists():
+        return []
+    import yaml
+
+    stages = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"].values()
+    lists = [stage["foreach"] for stage in stages if "foreach" in stage]
+    return [] if lists and all(shelves.name in names for names in lists) else ["dvc.yaml does not list the project"]
+
+
 def the_card_is_about_this_project(shelves: Shelves) -> list[str]:
     card = shelves.rooms / "README.md"
     text = card.read_text(encoding="utf-8") if card.exists() else ""
@@ -192,6 +204,7 @@ CHECKS = (
     record_is_light_to_import,
     the_name_is_on_every_shelf,
     the_readme_has_a_row,
+    the_stages_have_its_name,
     the_card_is_about_this_project,
     no_project_imports_another,
     public_things_have_docstrings,

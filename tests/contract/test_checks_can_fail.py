@@ -67,6 +67,9 @@ MISTAKES = {
     check_rooms.the_readme_has_a_row: [
         Mistake("no table row", "./README.md", new="To run it: `kedro run --pipeline=@`"),
     ],
+    check_rooms.the_stages_have_its_name: [
+        Mistake("dvc.yaml does not list", "./dvc.yaml", "      - @\n", ""),
+    ],
     check_rooms.the_card_is_about_this_project: [
         Mistake("# A broken copy", "README.md", "# A broken copy", "# Another title"),
         Mistake("## Known limits", "README.md", "## Known limits", "## More"),
@@ -152,6 +155,9 @@ def copy(tmp_path, monkeypatch) -> Iterator[Shelves]:
     name = f"broken_{next(NUMBERS)}"
     table = "| project | command |\n|---|---|\n| [plums](pipelines/plums) | `kedro run --pipeline=plums` |\n"
     (tmp_path / "README.md").write_text(table)
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  train:\n    foreach: &projects\n      - plums\n    do:\n      cmd: x\n"
+    )
     scaffold(name, "A broken copy", tmp_path)
     monkeypatch.setattr(pipelines, "__path__", [*pipelines.__path__, str(tmp_path / "pipelines")])
     yield Shelves(tmp_path, name)

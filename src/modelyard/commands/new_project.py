@@ -78,6 +78,8 @@ def scaffold(name: str, title: str, root: Path) -> list[Path]:
                 made.append(root / shelf / name)
             if _add_to_table(root / "README.md", name, title):
                 made.append(root / "README.md")
+            if _add_to_stages(root / "dvc.yaml", name):
+                made.append(root / "dvc.yaml")
         except BaseException:
             for path in made:
                 shutil.rmtree(path, ignore_errors=True)
@@ -153,6 +155,15 @@ def _add_to_table(readme: Path, name: str, title: str) -> bool:
     lines.insert(rows[-1] + 1, f"| {' | '.join(cells)} |")
     write_text(readme, "\n".join(lines) + "\n")
     return True
+
+
+def _add_to_stages(file: Path, name: str) -> bool:
+    """Adds the project to those that dvc.yaml runs; whether there is such a list."""
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    longer, found = re.subn(r"(foreach: &projects\n(?: +- \w+\n)*)", rf"\1      - {name}\n", text, count=1)
+    if found:
+        write_text(file, longer)
+    return bool(found)
 
 
 def _next_steps(name: str) -> str:

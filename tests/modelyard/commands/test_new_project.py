@@ -49,6 +49,14 @@ def test_the_table_of_projects_gets_a_row_below_the_last_one(tmp_path):
     assert made[-1] == tmp_path / "README.md"
 
 
+def test_dvc_gets_the_project_too(tmp_path):
+    stages = "stages:\n  ingest:\n    foreach: &projects\n      - plums\n    do:\n      cmd: kedro run\n"
+    (tmp_path / "dvc.yaml").write_text(stages)
+    made = scaffold("toy_rentals", "Bicycle rentals", tmp_path)
+    assert (tmp_path / "dvc.yaml").read_text() == stages.replace("- plums\n", "- plums\n      - toy_rentals\n")
+    assert made[-1] == tmp_path / "dvc.yaml"
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
