@@ -13,6 +13,11 @@ cli = LazyGroup(
         "data": "modelyard.commands.data.data",
         "quarantine": "modelyard.commands.quarantine.quarantine",
         "reproduce": "modelyard.commands.reproduce.reproduce",
+        "serve": "modelyard.commands.serve.serve",
+        "promote": "modelyard.commands.promote.promote",
+        "up": "modelyard.commands.up.up",
+        "schedule": "modelyard.commands.schedule.schedule",
+        "monitor": "modelyard.commands.monitor.monitor",
         "new-project": "modelyard.commands.new_project.new_project",
     },
 )

@@ -96,7 +96,7 @@ def assemble(project: Project) -> Pipeline:
 
 
 def parameter_types(project: Project) -> dict[str, type]:
-    """The parameter model of each group of :data:`PARAMETER_GROUPS` and of ``monitor``: the project's own, or the spine's."""
+    """The parameter model of each group of :data:`PARAMETER_GROUPS` and ``monitor``: the project's or the spine's."""
     return {
         "ingest": parameters_of(project.ingest),
         "validate": ValidateParameters,

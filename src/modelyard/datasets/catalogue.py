@@ -41,6 +41,19 @@ class PublishedFile(PublishedBytes):
     """One file of a data set."""
 
     url: WebAddress | None = Field(None, description="Address, where it is not ``upstream.files`` with this path.")
+    upstream_sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="Of the publisher's whole file, where this is its ``cut``."
+    )
+
+
+class Cut(BaseModel):
+    """Which rows of the publisher's CSV files are the data set's; each kept line stays as it is, byte for byte."""
+
+    model_config = _STRICT
+
+    column: str = Field(min_length=1, description="Name in the header line of what decides.")
+    before: str = Field(min_length=1, description="Rows whose value sorts before this text are kept.")
+    largest_bytes: int = Field(gt=0, description="No file of the publisher is larger; what goes on is cut off.")
 
 
 class Archive(PublishedBytes):
@@ -56,7 +69,9 @@ class Upstream(BaseModel):
 
     repository: WebAddress
     commit: str = Field(pattern=r"^[0-9a-f]{40}$")
-    files: WebAddress = Field(description="Address of one file; ``{commit}`` and ``{path}`` are filled in.")
+    files: WebAddress = Field(
+        description="Address of one file; ``{commit}``, ``{path}``, its end ``{name}`` are filled in."
+    )
 
 
 class Result(BaseModel):
@@ -89,6 +104,7 @@ class PublicDataset(BaseModel):
     split: str = Field(description="The official split, or ours where there is none.")
     caveats: str = Field("", description="Traps for whoever reads it.")
     upstream: Upstream
+    cut: Cut | None = Field(None, description="Rows of the publisher's files that are used, where not all are.")
     archives: tuple[Archive, ...] = ()
     files: tuple[PublishedFile, ...] = ()
     reference_results: tuple[Result, ...] = ()
@@ -102,6 +118,8 @@ class PublicDataset(BaseModel):
             raise ValueError(f"listed twice: {', '.join(sorted(twice))}")
         if not paths:
             raise ValueError("no files are listed")
+        if bool(self.cut) != any(file.upstream_sha256 for file in self.all_files()):
+            raise ValueError("`cut` and files with `upstream_sha256` come together")
         return self
 
     def all_files(self) -> Iterator[PublishedFile]:
@@ -119,7 +137,8 @@ class PublicDataset(BaseModel):
         """Where the publisher has ``file``."""
         if file.url:
             return file.url
-        return self.upstream.files.format(commit=self.upstream.commit, path=quote(file.path))
+        path = quote(file.path)
+        return self.upstream.files.format(commit=self.upstream.commit, path=path, name=path.rpartition("/")[2])
 
 
 def catalogue_path() -> Path:

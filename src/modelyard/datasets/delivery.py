@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from modelyard.datasets.archives import unpack
 from modelyard.datasets.cache import Cache
-from modelyard.datasets.catalogue import Archive, PublishedFile
+from modelyard.datasets.catalogue import Archive, PublishedBytes, PublishedFile
+from modelyard.datasets.cut import write_cut
 from modelyard.datasets.download import Transfer, UnreachableError, download, open_client
 from modelyard.datasets.mirror import VARIABLE, Mirror, configured_mirror
 from modelyard.errors import FetchError
@@ -31,11 +32,15 @@ _CONNECTIONS = 8
 
 @dataclass(frozen=True)
 class _Job:
-    """One thing to bring, and what becomes of it: ``files`` is the item itself or members of the archive."""
+    """One thing to bring, and what becomes of it: ``files`` is the item itself or members of the archive.
+
+    ``is_whole``: the source has the publisher's whole file, of which the item is the cut.
+    """
 
     source: Path | str
     item: PublishedFile | Archive
     files: tuple[PublishedFile, ...]
+    is_whole: bool = False
 
 
 def deliver(cache: Cache, wanted: Sequence[PublishedFile], *, quiet: bool) -> None:
@@ -77,7 +82,7 @@ def _mirror_jobs(cache: Cache, mirror: Mirror, wanted: Collection[PublishedFile]
 
 
 def _upstream_jobs(cache: Cache, wanted: Sequence[PublishedFile]) -> list[_Job]:
-    return [_Job(cache.dataset.upstream_url(file), file, (file,)) for file in wanted]
+    return [_Job(cache.dataset.upstream_url(file), file, (file,), bool(file.upstream_sha256)) for file in wanted]
 
 
 def _failure(dataset: str, failures: list[FetchError], refusals: list[FetchError]) -> FetchError:
@@ -121,6 +126,8 @@ class _Delivery:
         try:
             if isinstance(job.item, Archive):
                 self._bring_members(job.source, job.item, job.files)
+            elif job.is_whole:
+                self._bring_cut(job.source, job.item)
             else:
                 download(job.source, job.item, self._part(job.item), self._transfer)
                 self._place(job.item)
@@ -135,6 +142,18 @@ class _Delivery:
         for member in unpack(packed, archive, members, self._part):
             self._place(member)
         packed.unlink()
+
+    def _bring_cut(self, source: Path | str, file: PublishedFile) -> None:
+        """Brings the publisher's whole file, verifies it, and keeps the data set's rows."""
+        rule = self._cache.dataset.cut
+        if rule is None or file.upstream_sha256 is None:
+            raise RuntimeError(f"{file.path} is no cut")  # the catalogue refuses such an entry
+        whole = PublishedBytes(path=file.path, bytes=rule.largest_bytes, sha256=file.upstream_sha256)
+        uncut = self._part(file).with_suffix(".whole")
+        download(source, whole, uncut, self._transfer)
+        write_cut(uncut, file, rule, self._part(file))
+        self._place(file)
+        uncut.unlink()
 
     def _part(self, item: PublishedFile | Archive) -> Path:
         return self._cache.notes / "parts" / f"{item.path}.part"

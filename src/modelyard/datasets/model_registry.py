@@ -184,7 +184,7 @@ def _create_version(store: "MlflowClient", project: str, data: "Registration") -
         source=f"models:/{logged.model_id}",
         run_id=run_id,
         model_id=logged.model_id,
-        description=data.card + _figures(project, run_id),
+        description=data.card.replace("\n## Data\n", f"{_figures(project, run_id)}\n## Data\n", 1),
         tags=_tags(data),
     )
 

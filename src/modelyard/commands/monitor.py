@@ -1,0 +1,156 @@
+"""``kedro monitor``: has what a model is asked, or what it answers, changed since it was registered?"""
+
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelyard.commands.readable_errors import readable_errors
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from modelyard.stages.monitor import MonitorParameters
+
+ALARM_EXIT_STATUS = 10
+"""Of a command that has worked and found something; errors have 1 to 9."""
+
+_N_SHOWN = 12
+
+
+@click.command()
+@click.option("--pipeline", "-p", "project", required=True, help="The project.")
+@click.option("--window", default="7d", show_default=True, help="Length up to now (or --until): 30m, 12h, 7d, 2w.")
+@click.option("--since", help="Begin of the window instead, ISO 8601; without an offset it is UTC.")
+@click.option("--until", help="End of the window, ISO 8601; by default now.")
+@click.option("--batch", type=click.Path(path_type=Path), help="Score and judge this Parquet or CSV file of requests.")
+@click.option("--labels", type=click.Path(path_type=Path), help="Labels; by default those in the label folder.")
+@click.option("--version", help="A version of the model; by default the champion.")
+@click.option("--env", "-e", default=None, help="Kedro environment of the project's `monitor` parameters.")
+def monitor(
+    project: str,
+    window: str,
+    since: str | None,
+    until: str | None,
+    batch: Path | None,
+    labels: Path | None,
+    version: str | None,
+    env: str | None,
+) -> None:
+    """Compare what was served with the reference that the model's version carries.
+
+    Exits with 0 if nothing is alarming, with 10 if something is, and as any command after an error.
+    """
+    from datetime import UTC, datetime
+
+    from modelyard.monitoring.watch import Question, watch
+    from modelyard.monitoring.windows import window_of
+    from modelyard.registry import check_project_name
+
+    with readable_errors():
+        check_project_name(project)
+        question = Question(
+            project=project,
+            version=version,
+            window=window_of(window, since, until, datetime.now(UTC)),
+            batch=batch,
+            labels=labels,
+        )
+        verdict, folder = watch(question, _parameters(project, env))
+        _show(verdict, folder)
+    sys.exit(ALARM_EXIT_STATUS if verdict["alarms"] else 0)
+
+
+def _parameters(project: str, env: str | None) -> "MonitorParameters":
+    """The group ``monitor`` of the project's configuration.
+
+    Raises:
+        ConfigurationError: A value is not allowed, or there is no such environment.
+    """
+    from kedro.config import OmegaConfigLoader
+    from pydantic import ValidationError
+
+    from modelyard.errors import ConfigurationError
+    from modelyard.paths import repository
+    from modelyard.settings import CONFIG_LOADER_ARGS
+    from modelyard.stages.monitor import MonitorParameters
+
+    folder = repository() / "conf"
+    if env and not (folder / env).is_dir():
+        known = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        raise ConfigurationError(f"There is no environment '{env}'.", where=str(folder), way_out=", ".join(known))
+    settings: Any = CONFIG_LOADER_ARGS
+    loader = OmegaConfigLoader(conf_source=str(folder), env=env, **settings)
+    try:
+        return MonitorParameters.model_validate(loader["parameters"].get(project, {}).get("monitor") or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join([project, "monitor", *map(str, first["loc"])])
+        raise ConfigurationError(f"{first['msg']}.", where=name, way_out="docs/monitoring.md") from error
+
+
+def _show(verdict: Mapping[str, Any], folder: Path) -> None:
+    from rich.console import Console
+
+    # A fixed width off a terminal keeps tables whole in log files.
+    console = Console(width=None if Console().is_terminal else 110, highlight=False)
+    console.print(_render(verdict, folder))
+
+
+def _render(verdict: Mapping[str, Any], folder: Path) -> "Group":
+    from rich.console import Group
+    from rich.text import Text
+
+    window, measured = verdict["window"], verdict["performance"]
+    parts: list[Any] = [
+        Text(f"\n{verdict['project']} version {verdict['model_version']}: {verdict['n_rows']:,} rows", style="bold"),
+        Text(
+            f"served from {window['since'][:16]} to {window['until'][:16]} (UTC)"
+            if verdict["source"] == "served"
+            else f"batch {verdict['source']}"
+        ),
+        _drift_table(verdict),
+    ]
+    if not verdict["is_tested"]:
+        parts.append(Text(f"fewer than {verdict['parameters']['min_rows']} rows: nothing was tested"))
+    if measured:
+        before = measured["reference"]
+        parts.append(
+            Text(
+                f"{measured['metric']} {_number(measured['value'])} ({_number(measured['low'])} to "
+                f"{_number(measured['high'])}) on {measured['n_labelled']:,} labelled rows; reference "
+                f"{_number(before['value'])} ({_number(before['low'])} to {_number(before['high'])})"
+            )
+        )
+    parts += [Text(f"ALARM  {alarm}", style="bold red") for alarm in verdict["alarms"]]
+    if not verdict["alarms"]:
+        parts.append(Text("no alarm", style="bold green"))
+    parts.append(Text(f"\n{folder / 'report.html'}\n{folder / 'verdict.json'}"))
+    return Group(*parts)
+
+
+def _drift_table(verdict: Mapping[str, Any]) -> Any:
+    from rich.table import Table
+
+    found = sorted(verdict["columns"] + verdict["prediction"]["columns"], key=lambda one: -one["distance"])
+    table = Table(title=f"\nFurthest from the reference, of {len(found)} columns", title_justify="left")
+    for heading in ("column", "distance", "large from", "p (all columns)", "mean before", "mean now"):
+        table.add_column(heading, justify="left" if heading == "column" else "right")
+    for one in found[:_N_SHOWN]:
+        table.add_row(
+            one["name"],
+            f"{one['distance']:.3f}",
+            f"{one['threshold']:.3f}",
+            f"{one['p_value_adjusted']:.2g}",
+            _number(one["mean_before"]),
+            _number(one["mean"]),
+            style="bold red" if one["is_drifted"] else "default",
+        )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.4g}"

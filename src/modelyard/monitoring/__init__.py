@@ -1,0 +1,1 @@
+"""Watching a registered model: what was served beside the reference that its version carries."""

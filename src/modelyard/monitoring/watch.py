@@ -1,0 +1,145 @@
+"""One look at a model in service: rows, verdict, files, tracking."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelyard import tracking
+from modelyard.datasets.documents import JsonDocument
+from modelyard.monitoring import performance
+from modelyard.monitoring.versions import WatchedVersion, watched_version
+from modelyard.monitoring.windows import Window, scored_batch, served_rows
+from modelyard.paths import data_directory
+from modelyard.registry import load_project
+from modelyard.stages.monitor import MonitorParameters, judge, sample_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from modelyard.project import Project
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is to be looked at.
+
+    Args:
+        project: Its name.
+        version: Number in the registry; None: the champion.
+        window: When what is judged was served.
+        batch: A file to score and judge instead.
+        labels: A file of labels; None: whatever has arrived in the project's label folder.
+    """
+
+    project: str
+    version: str | None
+    window: Window
+    batch: Path | None = None
+    labels: Path | None = None
+
+
+def reports_folder(project: str) -> Path:
+    """Where verdicts lie: a folder for each, and ``latest.json``."""
+    return data_directory() / "08_reporting" / project / "monitoring"
+
+
+def watch(question: Question, params: MonitorParameters) -> tuple[dict[str, Any], Path]:
+    """Judges, and writes ``verdict.json``, ``latest.json``, ``report.html`` and a tracking run.
+
+    The verdict is on disk before the HTML report is begun: who waits for it need not wait for figures.
+
+    Args:
+        question: What is to be looked at.
+        params: When a difference is an alarm.
+
+    Returns:
+        The verdict, and its folder.
+
+    Raises:
+        ConfigurationError: No such project, version, champion or file, or a version without a reference.
+        DataContractError: Nothing was served, or the batch or the labels do not fit.
+    """
+    from modelyard.monitoring.html_report import write_html
+
+    project = load_project(question.project)
+    with watched_version(project.name, question.version) as version:
+        rows = _rows(project, version, question)
+        verdict = _verdict(project, version, question, rows, params)
+        folder = reports_folder(project.name) / f"{question.window.until:%Y%m%dT%H%M%SZ}"
+        for path in (folder / "verdict.json", reports_folder(project.name) / "latest.json"):
+            JsonDocument(filepath=str(path)).save(verdict)
+        names = [column["name"] for column in verdict["columns"] + verdict["prediction"]["columns"]]
+        sample = sample_of(rows.select(names), params)
+        write_html(folder / "report.html", version.sample, sample, verdict, min_distance=params.min_distance)
+    _track(verdict, folder)
+    return verdict, folder
+
+
+def _rows(project: "Project", version: WatchedVersion, question: Question) -> "pl.DataFrame":
+    columns = version.summary["columns"]
+    if question.batch is not None:
+        return scored_batch(project, version.model(), question.batch)
+    inputs = [column["name"] for column in columns if column["role"] == "input"]
+    return served_rows(project, version.version, question.window, inputs)
+
+
+def _verdict(
+    project: "Project", version: WatchedVersion, question: Question, rows: "pl.DataFrame", params: MonitorParameters
+) -> dict[str, Any]:
+    judged = judge(project, version.summary, rows, params)
+    measured = _performance(project, version, question, rows, params)
+    if measured and measured["is_worse"]:
+        judged["alarms"].append(performance.words(measured))
+    return {
+        "project": project.name,
+        "model_version": int(version.version),
+        "source": str(question.batch) if question.batch else "served",
+        "window": {"since": question.window.since.isoformat(), "until": question.window.until.isoformat()},
+        "made_at": datetime.now(UTC).isoformat(),
+        "parameters": params.model_dump(mode="json"),
+        "performance": measured,
+        **judged,
+    }
+
+
+def _performance(
+    project: "Project", version: WatchedVersion, question: Question, rows: "pl.DataFrame", params: MonitorParameters
+) -> dict[str, Any] | None:
+    labels = performance.read_labels(project, question.labels)
+    if labels is None and project.contract.target in rows.columns:
+        # A batch may bring its labels along.
+        labelled = rows.drop_nulls(project.contract.target)
+    elif labels is None:
+        return None
+    else:
+        where = str(question.labels or performance.label_folder(project.name))
+        labelled = performance.with_labels(project, rows, labels, where, must_match=question.labels is not None)
+    return performance.measure(project, version, labelled, params) if labelled.height else None
+
+
+def _track(verdict: Mapping[str, Any], folder: Path) -> None:
+    """One MLflow run of the project's experiment, ``kind`` = ``monitor``."""
+    project, until = verdict["project"], folder.name
+    tracking.start(
+        f"monitor-{project}-{until}-{os.getpid()}",
+        experiment=project,
+        run_name=f"monitor {project} {until}",
+        tags={
+            "kind": "monitor",
+            "model_version": str(verdict["model_version"]),
+            "is_drifted": str(verdict["is_drifted"]).lower(),
+            "alarms": "; ".join(verdict["alarms"])[:500],
+        },
+    )
+    tracking.log_params({"source": verdict["source"], **verdict["window"], **verdict["parameters"]})
+    found = verdict["columns"] + verdict["prediction"]["columns"]
+    tracking.log_metrics({f"distance.{column['name']}": column["distance"] for column in found})
+    tracking.log_metrics({"n_rows": verdict["n_rows"], "n_alarms": len(verdict["alarms"])})
+    measured = verdict["performance"]
+    if measured and measured["value"] is not None:
+        tracking.log_metrics({f"served.{measured['metric']}": measured["value"]})
+    tracking.log_artifact(folder, "monitoring")
+    tracking.finish("FINISHED")

@@ -1,0 +1,92 @@
+"""Dagster's processes, and its home below the data folder; one scheduler at a time."""
+
+import contextlib
+import fcntl
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelyard.errors import BusyError
+from modelyard.files import write_text, writing
+from modelyard.paths import data_directory
+from modelyard.retraining.run import ENVIRONMENT_VARIABLE, PARAMS_VARIABLE
+from modelyard.servers import HOST, Server
+
+PROJECT_TAG = "modelyard/project"
+
+_INSTANCE = f"""\
+# Written by `kedro schedule`.
+telemetry:
+  enabled: false
+concurrency:
+  runs:
+    tag_concurrency_limits:
+      - key: "{PROJECT_TAG}"
+        value: {{applyLimitPerUniqueValue: true}}
+        limit: 1
+sensors: {{use_threads: true, num_workers: 4}}
+schedules: {{use_threads: true, num_workers: 4}}
+run_monitoring: {{enabled: true, start_timeout_seconds: 300, poll_interval_seconds: 60}}
+"""
+
+
+def dagster_home() -> Path:
+    """Dagster's folder, ``data/dagster``, with its configuration in it."""
+    home = data_directory() / "dagster"
+    path = home / "dagster.yaml"
+    if not path.exists() or path.read_text(encoding="utf-8") != _INSTANCE:
+        write_text(path, _INSTANCE)
+    return home
+
+
+def dagster_servers(port: int, *, environment: str, params: str, option: str = "--port") -> list[Server]:
+    """Dagster's pages and its daemon.
+
+    Args:
+        port: Of the pages.
+        environment: Kedro environment of the retrainings; empty: the default.
+        params: ``--params`` of the retrainings.
+        option: The option that chooses the port, for messages.
+    """
+    variables = {
+        "DAGSTER_HOME": str(dagster_home()),
+        ENVIRONMENT_VARIABLE: environment,
+        PARAMS_VARIABLE: params,
+    }
+    code = ("-m", "modelyard.retraining.definitions")
+    webserver = Path(sys.executable).parent / "dagster-webserver"
+    daemon = Path(sys.executable).parent / "dagster-daemon"
+    return [
+        Server(
+            name="Dagster",
+            command=(str(webserver), "--host", HOST, "--port", str(port), *code),
+            port=port,
+            option=option,
+            answers_at="/server_info",
+            environment=variables,
+        ),
+        Server(name="Dagster daemon", command=(str(daemon), "run", *code), environment=variables),
+    ]
+
+
+@contextlib.contextmanager
+def only_scheduler() -> Iterator[None]:
+    """Holds the scheduler's lock for the length of the block; the operating system frees it however that ends.
+
+    Raises:
+        BusyError: Another scheduler holds it.
+    """
+    path = data_directory() / "locks" / "scheduler.lock"
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(
+                "Another scheduler runs on this data folder; a second one would only wait for it.",
+                where=str(path),
+                way_out="end the other `kedro up` or `kedro schedule`",
+            ) from error
+        yield

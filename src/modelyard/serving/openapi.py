@@ -1,0 +1,125 @@
+"""The OpenAPI document: every project's own schemas on its own routes."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic.json_schema import models_json_schema
+
+if TYPE_CHECKING:
+    from modelyard.serving.routes import ProjectRoutes
+
+_REFERENCE = "#/components/schemas/{model}"
+_ERRORS = {
+    "401": "An API key is needed.",
+    "413": "The body is too large, or it has too many rows.",
+    "422": "A field is wrong; its name is in `detail[].loc`.",
+    "500": "The prediction failed.",
+    "503": "No version serves yet, or too many requests wait; see `Retry-After`.",
+    "504": "It took too long.",
+}
+
+
+def openapi_document(title: str, version: str, routes: "Sequence[ProjectRoutes]") -> dict[str, Any]:
+    """OpenAPI 3.1 of the projects' routes.
+
+    Args:
+        title: Of the document.
+        version: Of the software.
+        routes: One for each project.
+    """
+    inputs = [model for one in routes for model in one.request_models]
+    outputs = [one.project.api.response for one in routes]
+    pairs: list[Any] = [(model, "validation") for model in inputs] + [(model, "serialization") for model in outputs]
+    names, definitions = models_json_schema(pairs, ref_template=_REFERENCE)
+    references: dict[Any, Any] = {model: schema for (model, _), schema in names.items()}
+    paths: dict[str, Any] = {}
+    for one in routes:
+        paths |= _paths(one, references)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version},
+        "paths": paths,
+        "components": {"schemas": definitions.get("$defs", {})},
+    }
+
+
+def _paths(one: "ProjectRoutes", references: dict[Any, Any]) -> dict[str, Any]:
+    name, api = one.project.name, one.project.api
+    response = references[api.response]
+    many = {"type": "object", "properties": {"predictions": {"type": "array", "items": response}}}
+    request = references[api.request]
+    example = api.example.model_dump(mode="json")
+    rows = {"type": "array", "items": request}
+    paths = {
+        f"/v1/{name}/predict": _post(
+            one,
+            "Predict one row, or several in one call.",
+            {"anyOf": [request, rows, references[one.reader.batch_model]]},
+            {"anyOf": [response, many]},
+            example,
+        ),
+        f"/v1/{name}/invocations": _post(
+            one,
+            "The same for clients of MLflow's scoring server.",
+            {
+                "type": "object",
+                "properties": {
+                    "dataframe_records": rows,
+                    "dataframe_split": {
+                        "type": "object",
+                        "properties": {
+                            "columns": {"type": "array", "items": {"type": "string"}},
+                            "data": {"type": "array", "items": {"type": "array"}},
+                        },
+                    },
+                    "instances": rows,
+                    "inputs": {"anyOf": [{"type": "object"}, rows]},
+                },
+            },
+            many,
+            {"dataframe_records": [example]},
+        ),
+    }
+    if one.key_reader is not None:
+        keyed = references[one.key_reader.model]
+        as_of = {"type": "object", "additionalProperties": {"type": ["string", "null"], "format": "date-time"}}
+        single = {"type": "object", "properties": {"prediction": response, "features_as_of": as_of}}
+        several = {
+            "type": "object",
+            "properties": {
+                "predictions": {"type": "array", "items": response},
+                "features_as_of": {"type": "array", "items": as_of},
+            },
+        }
+        wanted = one.key_reader.model.model_fields
+        paths[f"/v1/{name}/predict_by_key"] = _post(
+            one,
+            "Predict by keys; features come from the online store, and the answer says of when they are.",
+            {"anyOf": [keyed, {"type": "array", "items": keyed}, references[one.key_reader.batch_model]]},
+            {"anyOf": [single, several]},
+            {field: value for field, value in example.items() if field in wanted},
+        )
+    return paths
+
+
+def _post(one: "ProjectRoutes", summary: str, request: Any, response: Any, example: Any) -> dict[str, Any]:
+    header = {"description": "Version that answered.", "schema": {"type": "string"}}
+    errors = {status: {"description": text} for status, text in _ERRORS.items()}
+    return {
+        "post": {
+            "tags": [one.project.title],
+            "summary": summary,
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": request, "example": example}},
+            },
+            "responses": {
+                "200": {
+                    "description": "The answer.",
+                    "headers": {"X-Model-Version": header},
+                    "content": {"application/json": {"schema": response}},
+                }
+            }
+            | errors,
+        }
+    }

@@ -1,0 +1,207 @@
+"""The command on a real request log and a real registry: files, tracking, exit statuses, and clear refusals."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from modelyard.commands.monitor import ALARM_EXIT_STATUS, monitor
+from modelyard.monitoring.performance import is_worse, label_folder
+from modelyard.monitoring.windows import window_of
+from modelyard.registry import load_project
+from modelyard.serving.request_log import Entry, Logged, lines_of
+from modelyard.serving.served import SEGMENT_SUFFIX, served_folder
+from tests.modelyard.monitoring.conftest import PROJECT, examples_of, last_week
+
+NOW = datetime(2026, 5, 31, 12, tzinfo=UTC)
+
+
+def serve(watched, rows, served_at=NOW - timedelta(hours=3), role="champion", version="1"):
+    """Writes what the server writes when it has answered ``rows``, a request each."""
+    project = load_project(PROJECT)
+    fields = [name for name in project.api.request.model_fields if name in rows.columns]
+    requests = [project.api.request.model_validate(row) for row in rows.select(fields).iter_rows(named=True)]
+    logged = [Logged(f"request-{number}", 1, None, True) for number in range(rows.height)]
+    predictions = project.predict(watched.model, project.api.decode(requests))
+    entry = Entry(served_at.timestamp(), role, version, logged, requests, predictions)
+    folder = served_folder(PROJECT)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{version}-{role}{SEGMENT_SUFFIX}"
+    path.write_bytes(b"".join(lines_of(entry, {"customer_id"})))
+
+
+def run(*options):
+    return CliRunner().invoke(monitor, ["--pipeline", PROJECT, "--until", NOW.isoformat(), *options])
+
+
+def reports(watched):
+    return watched.data / "08_reporting" / PROJECT / "monitoring"
+
+
+def customers(rows, at_most):
+    return rows.filter(pl.col("customer_id") < at_most)
+
+
+@pytest.fixture(scope="module")
+def drifted_rows():
+    return last_week(examples_of(n_customers=150, n_terminals=150, seed=5, drift=1.0, fraud_share=0.05))
+
+
+def test_a_drifted_window_with_labels(in_service, drifted_rows):
+    serve(in_service, drifted_rows)
+    serve(in_service, drifted_rows.head(300), role="shadow", version="2")
+    label_folder(PROJECT).mkdir(parents=True)
+    labels = drifted_rows.select(
+        pl.format("request-{}", pl.int_range(pl.len())).alias("request_id"), "is_fraud", "customer_id"
+    )
+    # The first label is wrong, and corrected later.
+    labels.head(1).with_columns(is_fraud=~pl.col("is_fraud")).write_parquet(label_folder(PROJECT) / "1.parquet")
+    labels.write_parquet(label_folder(PROJECT) / "2.parquet")
+    result = run("--window", "7d")
+    assert result.exit_code == ALARM_EXIT_STATUS, result.output
+    assert "ALARM  amount_eur: its values have drifted" in result.output
+
+    verdict = json.loads((reports(in_service) / "latest.json").read_text())
+    assert verdict == json.loads((reports(in_service) / "20260531T120000Z" / "verdict.json").read_text())
+    assert {"project", "model_version", "window", "n_rows", "is_drifted", "columns", "prediction", "quality"} <= set(
+        verdict
+    )
+    assert (verdict["project"], verdict["model_version"], verdict["is_drifted"]) == (PROJECT, 1, True)
+    assert verdict["n_rows"] == drifted_rows.height
+    assert {"name", "test", "statistic", "p_value_adjusted", "is_drifted"} <= set(verdict["columns"][0])
+    measured = verdict["performance"]
+    assert (measured["metric"], measured["n_labelled"]) == ("average_precision", drifted_rows.height)
+    assert measured["resampled"] == "customer_id"
+    assert measured["low"] <= measured["value"] <= measured["high"]
+
+    report = (reports(in_service) / "20260531T120000Z" / "report.html").read_text(encoding="utf-8")
+    assert len(report.encode()) <= 2_000_000
+    assert "http://" not in report.replace("http://www.w3.org", "")
+    assert "amount_eur: its values have drifted" in report
+    assert is_tracked(n_alarms=len(verdict["alarms"]))
+
+
+def is_tracked(n_alarms):
+    """Waits for the process that brings the run to MLflow."""
+    from modelyard.mlflow_store import client
+
+    store = client()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        experiment = store.get_experiment_by_name(PROJECT)
+        runs = store.search_runs([experiment.experiment_id], "tags.kind = 'monitor'") if experiment else []
+        if runs and runs[0].info.status == "FINISHED":
+            assert runs[0].data.tags["model_version"] == "1"
+            assert "distance.amount_eur" in runs[0].data.metrics
+            return runs[0].data.metrics["n_alarms"] == n_alarms
+        time.sleep(0.2)
+    return False
+
+
+def test_an_undrifted_batch_is_scored_and_exits_with_0(in_service, tmp_path):
+    batch = customers(last_week(in_service.examples), 300)
+    batch.write_parquet(tmp_path / "batch.parquet")
+    result = run("--batch", str(tmp_path / "batch.parquet"), "--version", "1")
+    assert result.exit_code == 0, result.output
+    assert "no alarm" in result.output
+    verdict = json.loads((reports(in_service) / "latest.json").read_text())
+    assert (verdict["n_rows"], verdict["alarms"], verdict["not_served"]) == (batch.height, [], [])
+    assert verdict["performance"]["n_labelled"] == batch.height  # the batch brings its labels along
+
+
+def refusal(*options, status):
+    result = run(*options)
+    assert result.exit_code == status, result.output
+    lines = result.output.splitlines()
+    assert len(lines) == 3, result.output
+    assert lines[1].startswith("  where:")
+    assert lines[2].startswith("  way out:")
+    return lines[0]
+
+
+def test_an_empty_window(in_service):
+    assert "answered nothing from 2026-05-24 12:00 to 2026-05-31 12:00" in refusal(status=3)
+
+
+def test_a_window_in_which_another_version_answered(in_service):
+    serve(in_service, last_week(in_service.examples).head(20), version="7")
+    assert refusal(status=3).endswith("; version 7 answered then.")
+
+
+def test_no_such_project_version_window_or_environment(in_service):
+    result = CliRunner().invoke(monitor, ["--pipeline", "fraud_detektion"])
+    assert (result.exit_code, "Did you mean 'fraud_detection'?" in result.output) == (2, True)
+    assert f"{PROJECT} has no version 99" in refusal("--version", "99", status=2)
+    assert "'7 days' is no length of time" in refusal("--window", "7 days", status=2)
+    assert "'yesterday' is no time" in refusal("--since", "yesterday", status=2)
+    assert "The window begins at" in refusal("--since", "2027-01-01", status=2)
+    assert "There is no environment 'production'" in refusal("--env", "production", status=2)
+
+
+def test_no_champion(mlflow_database):
+    assert "has no champion" in refusal(status=2)
+
+
+def test_a_version_without_a_reference(in_service, monkeypatch, tmp_path):
+    from modelyard.monitoring import versions
+
+    version = versions.WatchedVersion(project=PROJECT, version="1", folder=tmp_path)
+    with pytest.raises(versions.ConfigurationError, match="carries no reference"):
+        _ = version.summary
+
+
+def test_a_batch_that_is_no_batch(in_service, tmp_path):
+    rows = last_week(in_service.examples).head(20)
+    scalars = [name for name, dtype in rows.schema.items() if not isinstance(dtype, pl.List)]
+    rows.select(scalars).drop("amount_eur", "terminal_id").write_csv(tmp_path / "short.csv")
+    found = refusal("--batch", str(tmp_path / "short.csv"), status=3)
+    assert "lacks 2 columns that every request has: terminal_id, amount_eur" in found
+    negative = pl.when(pl.int_range(pl.len()) == 4).then(-1.0).otherwise("amount_eur")
+    rows.with_columns(amount_eur=negative).write_parquet(tmp_path / "wrong.parquet")
+    assert "Row 5 is no valid request: amount_eur" in refusal("--batch", str(tmp_path / "wrong.parquet"), status=3)
+    assert "The file is not there" in refusal("--batch", str(tmp_path / "none.csv"), status=2)
+    (tmp_path / "garbage.parquet").write_bytes(b"garbage")
+    assert "The file cannot be read" in refusal("--batch", str(tmp_path / "garbage.parquet"), status=3)
+
+
+def test_labels_that_do_not_fit(in_service, tmp_path):
+    serve(in_service, customers(last_week(in_service.examples), 30))
+    pl.DataFrame({"request_id": ["unheard-of"], "is_fraud": [True]}).write_parquet(tmp_path / "unknown.parquet")
+    found = refusal("--labels", str(tmp_path / "unknown.parquet"), status=3)
+    assert "None of the 1 labels belongs to a row that is looked at: request_id such as unheard-of" in found
+    pl.DataFrame({"request_id": ["request-1"], "fraud": [True]}).write_csv(tmp_path / "target.csv")
+    assert "Labels need the key" in refusal("--labels", str(tmp_path / "target.csv"), status=3)
+    assert not (reports(in_service) / "latest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("length", "since", "begin"),
+    [
+        ("7d", None, NOW - timedelta(days=7)),
+        ("90m", None, NOW - timedelta(minutes=90)),
+        ("2w", None, NOW - timedelta(weeks=2)),
+        ("7d", "2026-05-30", datetime(2026, 5, 30, tzinfo=UTC)),
+        ("7d", "2026-05-30T02:00+02:00", datetime(2026, 5, 30, tzinfo=UTC)),
+    ],
+)
+def test_windows(length, since, begin):
+    assert window_of(length, since, None, NOW) == (begin, NOW)
+
+
+@pytest.mark.parametrize(
+    ("greater", "now", "worse"),
+    [
+        (True, (0.2, 0.3), True),
+        (True, (0.3, 0.45), False),
+        (True, (0.7, 0.8), False),
+        (False, (0.7, 0.8), True),
+        (False, (0.2, 0.3), False),
+        (True, (float("nan"), float("nan")), False),
+    ],
+)
+def test_a_metric_is_worse_when_the_intervals_are_apart(greater, now, worse):
+    before = {"low": 0.4, "high": 0.6, "greater_is_better": greater}
+    assert is_worse({"low": now[0], "high": now[1]}, before) is worse

@@ -1,0 +1,187 @@
+"""Signals to runs, through Dagster's own jobs; retries, alerts, and what the journal keeps."""
+
+import http.server
+import json
+import threading
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+
+from modelyard.errors import ConfigurationError
+from modelyard.registry import load_project, project_names
+from modelyard.retraining import journal, run, signals
+from modelyard.retraining.alerts import WEBHOOK_VARIABLE, alert
+from modelyard.retraining.definitions import DEFINITIONS, definitions, retraining_job
+from modelyard.retraining.run import PARAMS_VARIABLE, RetrainingError
+from tests.modelyard.retraining.scheduled import PROJECT
+
+WEEK = timedelta(days=7)
+
+
+def test_every_project_has_a_job_its_calendar_and_three_sensors_that_are_on():
+    repository = DEFINITIONS.get_repository_def()
+    for name in project_names():
+        assert repository.has_job(f"retrain_{name}")
+        calendar = repository.get_schedule_def(f"{name}_calendar")
+        assert calendar.cron_schedule == load_project(name).schedule
+        assert calendar.default_status is dg.DefaultScheduleStatus.RUNNING
+        for kind in ("drift", "new_data", "missed"):
+            sensor = repository.get_sensor_def(f"{name}_{kind}")
+            assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_a_project_that_cannot_be_imported_does_not_stop_the_others(caplog):
+    found = definitions(["no_such_project", PROJECT]).get_repository_def()
+    assert found.has_job(f"retrain_{PROJECT}")
+    assert not found.has_job("retrain_no_such_project")
+    assert "no_such_project" in caplog.text
+
+
+def test_the_calendar_retrains_once_for_each_due_time(scheduler):
+    assert scheduler.look() == 0, "what was due before watching began was not missed"
+    scheduler.now += WEEK
+    assert [scheduler.look() for _ in range(3)] == [1, 0, 0]
+    scheduler.now += WEEK
+    assert scheduler.look() == 1
+
+
+def test_one_alarm_retrains_once_and_the_next_one_after_the_pause(scheduler):
+    scheduler.look()
+    scheduler.verdict("window 1", is_drifted=False)
+    assert scheduler.look() == 0
+    scheduler.verdict("window 2")
+    assert [scheduler.look() for _ in range(3)] == [1, 0, 0]
+    scheduler.verdict({"from": "2026-11-24", "to": "2026-11-25"})
+    assert scheduler.look() == 0, "its new version may not be champion yet"
+    scheduler.now += timedelta(hours=169)
+    assert [scheduler.look() for _ in range(3)] == [1, 0, 0]
+
+
+def test_new_bytes_of_the_users_own_data_retrain_once(scheduler, tmp_path, monkeypatch):
+    path = tmp_path / "own"
+    path.mkdir()
+    (path / "1.parquet").write_bytes(b"one")
+    monkeypatch.setenv(PARAMS_VARIABLE, f"{PROJECT}.ingest.source=own,{PROJECT}.ingest.path={path}")
+    assert scheduler.look() == 0, "the first data are known"
+    (path / "2.parquet").write_bytes(b"two")
+    assert [scheduler.look() for _ in range(3)] == [1, 0, 0]
+    (path / "2.parquet").write_bytes(b"three")
+    assert [scheduler.look() for _ in range(2)] == [1, 0]
+
+
+def test_simulated_data_have_no_versions():
+    assert signals.data_digest(load_project(PROJECT)) is None
+
+
+def test_one_retraining_answers_everything_that_asks_when_it_starts(scheduler):
+    scheduler.look()
+    scheduler.now += WEEK
+    scheduler.verdict("window 1")
+    asked = scheduler.asks()
+    assert {one.tags["modelyard/trigger"].split(":")[0] for one in asked} == {"schedule", "drift"}
+    for request in asked:
+        scheduler.launch(request)
+    assert len(scheduler.retrainings) == 1
+    assert scheduler.look() == 0
+
+
+def test_a_failed_retraining_is_tried_again_with_growing_pauses(scheduler):
+    (scheduler.data / "promotion.yml").write_text("retraining: {retry_delay_s: 0.1}")
+    scheduler.verdict("window 1")
+    scheduler.fails_with = [RetrainingError(False, "one"), RetrainingError(False, "two")]
+    assert scheduler.look() == 3
+    (record,) = scheduler.instance.get_run_records()
+    logs = scheduler.instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
+    assert [one.dagster_event.step_retry_data.seconds_to_wait for one in logs] == pytest.approx([0.1, 0.3])
+    assert scheduler.alerts() == []
+    assert journal.read(PROJECT).events[-1]["event"] == "finished"
+
+
+def test_after_the_last_attempt_people_are_told_and_the_trigger_is_closed(scheduler):
+    scheduler.verdict("window 1")
+    scheduler.fails_with = [RetrainingError(False, f"attempt {number}") for number in (1, 2, 3)]
+    assert [scheduler.look() for _ in range(3)] == [3, 0, 0]
+    (path,) = scheduler.alerts()
+    told = json.loads(path.read_text())
+    assert told["project"] == PROJECT
+    assert "attempt 3" in told["details"]
+    assert journal.read(PROJECT).events[-1]["event"] == "failed"
+
+
+def test_what_cannot_get_better_is_not_tried_again(scheduler):
+    scheduler.verdict("window 1")
+    scheduler.fails_with = [RetrainingError(True, "the data break the contract")]
+    assert [scheduler.look() for _ in range(2)] == [1, 0]
+    assert len(scheduler.alerts()) == 1
+
+
+def test_a_wrong_policy_is_an_alert_too(scheduler, monkeypatch):
+    def wrong(project, triggers):
+        raise ConfigurationError("The promotion policy is wrong.")
+
+    monkeypatch.setattr(run, "_judge", wrong)
+    scheduler.verdict("window 1")
+    scheduler.look()
+    assert "promotion policy" in scheduler.alerts()[0].read_text()
+
+
+def test_a_person_starts_one_on_dagsters_page(scheduler):
+    scheduler.look()
+    result = retraining_job(PROJECT).execute_in_process(instance=scheduler.instance)
+    assert result.success
+    assert len(scheduler.retrainings) == 1
+    assert journal.read(PROJECT).events[-1]["keys"] == []
+
+
+def test_a_real_run_that_fails_ends_with_its_last_words(data_directory, monkeypatch):
+    monkeypatch.setenv(PARAMS_VARIABLE, f"{PROJECT}.ingest.source=nowhere")
+    said = []
+    with pytest.raises(RetrainingError, match="nowhere") as caught:
+        run.retrain(PROJECT, [], said.append)
+    assert caught.value.is_permanent
+    assert any("kedro run" in line for line in said)
+    assert not journal.read(PROJECT).handled
+
+
+@pytest.fixture
+def webhook():
+    """A real receiver: its address and what it got."""
+    got = []
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):  # the library's name
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204 if self.path == "/ok" else 500)
+            self.end_headers()
+
+        def log_message(self, *_arguments):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", got
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_an_alert_reaches_log_file_and_webhook(data_directory, monkeypatch, webhook, caplog):
+    address, got = webhook
+    monkeypatch.setenv(WEBHOOK_VARIABLE, f"{address}/ok")
+    path = alert(PROJECT, "It failed.", "at the end")
+    assert got == [json.loads(path.read_text())]
+    assert "It failed." in caplog.text
+
+
+@pytest.mark.parametrize(
+    "address", ["{}/broken?token=secret", "http://127.0.0.1:9/?token=secret", "no address, secret"]
+)
+def test_a_webhook_that_does_not_take_it_hides_neither_alert_nor_leaks_its_address(
+    data_directory, monkeypatch, webhook, caplog, address
+):
+    monkeypatch.setenv(WEBHOOK_VARIABLE, address.format(webhook[0]))
+    assert alert(PROJECT, "It failed.", "at the end").exists()
+    assert "webhook" in caplog.text
+    assert "secret" not in "".join(record.getMessage() for record in caplog.records if "modelyard" in record.name)
