@@ -57,7 +57,7 @@ def checkout(tmp_path_factory) -> Checkout:
     """The repository after one `dvc repro` of the smallest lifecycle."""
     made = Checkout(tmp_path_factory.mktemp("dvc") / "checkout")
     made.folder.mkdir()
-    for name in ("src", "pipelines", "conf", "data/dvc.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignore"):
+    for name in ("src", "pipelines", "conf", ".dvc/config", ".dvc/.gitignore", ".dvcignore"):
         source, target = ROOT / name, made.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -142,22 +142,22 @@ def test_a_series_published_anew_is_a_new_version(checkout, tmp_path, monkeypatc
     mirror = tmp_path / "mirror"
     publish(checkout, mirror, "month,ppm\n2024-11,423.85\n")
     monkeypatch.setenv("MODELYARD_DATA_MIRROR", str(mirror))
-    checkout.run("dvc", "repro", "data/dvc.yaml:fetch@series")
+    checkout.run("dvc", "repro", "conf/dvc.yaml:fetch@series")
     checkout.run("git", "add", "-A")
     checkout.run("git", "commit", "-qm", "first publication")
     publish(checkout, mirror, "month,ppm\n2024-11,423.85\n2024-12,425.40\n")
-    checkout.run("dvc", "repro", "data/dvc.yaml:fetch@series")
+    checkout.run("dvc", "repro", "conf/dvc.yaml:fetch@series")
     series = checkout.folder / "data" / "01_raw" / "series" / "series.csv"
     assert "2024-12" in series.read_text()
     assert "series" in checkout.run("dvc", "diff")
     checkout.run("git", "stash")
-    checkout.run("dvc", "checkout", "data/dvc.yaml")
+    checkout.run("dvc", "checkout", "conf/dvc.yaml")
     assert "2024-12" not in series.read_text()
     checkout.run("git", "stash", "drop")
 
 
 def publish(checkout: Checkout, mirror: Path, text: str) -> None:
-    """Puts a data set `series` into a mirror, the catalogue and data/dvc.yaml."""
+    """Puts a data set `series` into a mirror, the catalogue and conf/dvc.yaml."""
     from hashlib import sha256
 
     (mirror / "series").mkdir(parents=True, exist_ok=True)
@@ -171,5 +171,5 @@ def publish(checkout: Checkout, mirror: Path, text: str) -> None:
         "floors": [],
     }
     catalogue.write_text(yaml.safe_dump(entries | {"series": entry}))
-    stages = checkout.folder / "data" / "dvc.yaml"
+    stages = checkout.folder / "conf" / "dvc.yaml"
     stages.write_text(stages.read_text().replace("      - vehicle_claim_fraud\n", "      - series\n"))
