@@ -2,9 +2,9 @@
 
     make demo-drift        # or: python benchmarks/demo_drift.py [--folder data/demo_drift]
 
-Everything is the real thing: `kedro run`, `kedro serve`, `kedro monitor`, the retraining's Dagster job and the promotion
-policy `auto`; only the transactions are simulated, and two months pass in two minutes. It leaves `story.png`, the
-metric over time with the events marked.
+Everything is the real thing: `kedro run`, `kedro serve`, `kedro monitor`, the retraining's Dagster job and the
+promotion policy `auto`; only the transactions are simulated, and a month and a half passes in minutes. It leaves
+`story.png`, the metric over time with the events marked.
 """
 
 import argparse
@@ -21,15 +21,33 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import httpx
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import polars as pl
 
+from modelyard.datasets.model_registry import load_version
 from modelyard.paths import repository
+from modelyard.promotion import promote
+from modelyard.registry import load_project
+from modelyard.retraining import journal
+from modelyard.retraining.definitions import requests, retraining_job
+from modelyard.retraining.run import options
+from modelyard.retraining.scheduler import dagster_home
+from modelyard.retraining.signals import champion, situation
+from pipelines.fraud_detection.evaluate import average_precision
+from pipelines.fraud_detection.features import FEATURE_VIEWS, FeatureParameters, derive_features
+from pipelines.fraud_detection.serve import FraudRequest
+from pipelines.fraud_detection.simulator import SimulationParameters, simulate
+
+mpl.use("agg")
 
 PROJECT = "fraud_detection"
-_TRAIN_DAYS, _QUIET_DAYS, _DRIFT_DAYS, _AFTER_DAYS = 35, 7, 28, 7
+_TRAIN_DAYS, _QUIET_DAYS, _DRIFT_DAYS, _AFTER_DAYS = 66, 7, 28, 7
 _FIRST_DAY = date(2024, 1, 1)
 _BATCH_ROWS = 500
+Say = Callable[[str], None]
 _POLICY = f"""\
 projects:
   {PROJECT}: {{policy: auto, triggers: [drift, new_data]}}
@@ -62,9 +80,6 @@ class Story:
 
 def worlds(n_customers: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The world before, and the same customers after much has changed; with their features, ordered by time."""
-    from pipelines.fraud_detection.features import FEATURE_VIEWS, FeatureParameters, derive_features
-    from pipelines.fraud_detection.simulator import SimulationParameters, simulate
-
     before_days = _TRAIN_DAYS + _QUIET_DAYS
     drifted_days = _DRIFT_DAYS + _AFTER_DAYS
     size = {"n_customers": n_customers, "n_terminals": n_customers * 3 // 2, "fraud_share": 0.03}
@@ -84,7 +99,7 @@ def worlds(n_customers: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     return tables[0], tables[1].filter(pl.col("event_time") >= _day(before_days))
 
 
-def tell(folder: Path, n_customers: int, say: Callable[[str], None], served_share: float = 1.0) -> Story:
+def tell(folder: Path, n_customers: int, say: Say, served_share: float = 1.0) -> Story:
     """Lets the story happen in ``folder``, which becomes the data folder.
 
     Args:
@@ -98,20 +113,12 @@ def tell(folder: Path, n_customers: int, say: Callable[[str], None], served_shar
     (folder / "promotion.yml").write_text(_POLICY)
     before, after = worlds(n_customers)
     with _environment(folder, own):
-        from modelyard.promotion import promote
-
         _deliver(own, before.filter(pl.col("event_time") < _day(_TRAIN_DAYS)))
         say(f"Day {_TRAIN_DAYS}: the first model is trained on the first {_TRAIN_DAYS} days of labelled transactions.")
         _kedro("run", f"--pipeline={PROJECT}", "--env=ci", f"--params={os.environ['MODELYARD_RETRAINING_PARAMS']}")
         promote(PROJECT, "1", by="a person who read its card")
         _note(story, say, _TRAIN_DAYS, "A person promotes version 1.")
-        from modelyard.retraining.signals import clock, situation
-
-        situation(
-            PROJECT,
-            clock(),
-            options=(os.environ["MODELYARD_RETRAINING_ENV"], os.environ["MODELYARD_RETRAINING_PARAMS"]),
-        )
+        situation(PROJECT, journal.clock(), options=options())  # the scheduler begins to watch
         with _server(folder, "1") as url:
             quiet = before.filter(pl.col("event_time") >= _day(_TRAIN_DAYS))
             _month(story, say, url, own, quiet, served_share, "A week as before")
@@ -124,7 +131,7 @@ def tell(folder: Path, n_customers: int, say: Callable[[str], None], served_shar
     return story
 
 
-def _month(story, say, url, own, rows, served_share, title):
+def _month(story: Story, say: Say, url: str, own: Path, rows: pl.DataFrame, served_share: float, title: str) -> None:
     """A stretch of requests; then their labels arrive, and the monitor looks at what was served."""
     since = datetime.now(UTC)
     answers = _stream(url, rows, served_share)
@@ -145,15 +152,8 @@ def _month(story, say, url, own, rows, served_share, title):
         say("The labels arrive; the monitor finds nothing.")
 
 
-def _scheduler_looks(story, say, rows):
+def _scheduler_looks(story: Story, say: Say, rows: pl.DataFrame) -> int:
     """The drift sensor looks; what it asks for is run as Dagster's daemon would run it. Returns how much that is."""
-    import dagster as dg
-
-    from modelyard.retraining import journal
-    from modelyard.retraining.definitions import requests, retraining_job
-    from modelyard.retraining.scheduler import dagster_home
-    from modelyard.retraining.signals import champion
-
     os.environ["DAGSTER_HOME"] = str(dagster_home())
     with dg.DagsterInstance.get() as instance:
         found = [one for one in requests(instance, PROJECT, ("drift",)) if isinstance(one, dg.RunRequest)]
@@ -172,11 +172,8 @@ def _scheduler_looks(story, say, rows):
     return len(found)
 
 
-def _last_week(story, say, url, rows, served_share):
+def _last_week(story: Story, say: Say, url: str, rows: pl.DataFrame, served_share: float) -> None:
     """The new champion answers; the old one is asked about the same transactions on the side."""
-    from modelyard.datasets.model_registry import load_version
-    from modelyard.registry import load_project
-
     _wait_for(url, story.champion_after)
     answers = _stream(url, rows, served_share)
     story.answers.append(answers)
@@ -192,11 +189,6 @@ def _last_week(story, say, url, rows, served_share):
 
 def picture(story: Story, path: Path) -> None:
     """Average precision of what was served, in steps of a few days, by version, with the events marked."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
-
     answers = pl.concat(story.answers, how="diagonal_relaxed").sort("event_time")
     figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
     for (version,), part in sorted(answers.group_by("version")):
@@ -225,8 +217,6 @@ def picture(story: Story, path: Path) -> None:
 
 def _stream(url: str, rows: pl.DataFrame, share: float) -> pl.DataFrame:
     """Sends transactions in their order; returns them with ``score``, ``version`` and the label's key."""
-    from pipelines.fraud_detection.serve import FraudRequest
-
     rows = _chosen(rows, share)
     fields = [name for name in FraudRequest.model_fields if name in rows.columns]
     parts = []
@@ -269,8 +259,6 @@ def _deliver(own: Path, rows: pl.DataFrame) -> None:
 
 
 def _quality(answers: pl.DataFrame) -> float:
-    from pipelines.fraud_detection.evaluate import average_precision
-
     return float(average_precision(answers["is_fraud"].to_numpy(), answers["score"].to_numpy()))
 
 
@@ -281,7 +269,7 @@ def _environment(folder: Path, own: Path) -> Iterator[None]:
         "MODELYARD_DATA_DIR": str(folder),
         "MODELYARD_PROMOTION_POLICY": str(folder / "promotion.yml"),
         "MODELYARD_RETRAINING_ENV": "ci",
-        "MODELYARD_RETRAINING_PARAMS": f"{PROJECT}.ingest.source=own,{PROJECT}.ingest.path={own}",
+        "MODELYARD_RETRAINING_PARAMS": f"{PROJECT}.ingest.source=own,{PROJECT}.ingest.path={own},{PROJECT}.tune.n_trials=1",
     }
     before = {name: os.environ.pop(name, None) for name in (*changed, "MLFLOW_TRACKING_URI", "DAGSTER_HOME")}
     os.environ.update(changed)
@@ -342,7 +330,7 @@ def _day(number: int) -> datetime:
     return datetime(_FIRST_DAY.year, _FIRST_DAY.month, _FIRST_DAY.day, tzinfo=UTC) + timedelta(days=number)
 
 
-def _note(story: Story, say: Callable[[str], None], day: int, what: str) -> None:
+def _note(story: Story, say: Say, day: int, what: str) -> None:
     story.events.append((_day(day), what))
     say(f"Day {day}: {what}")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
-from modelyard import tracking
+from modelyard import back_ends, tracking
 from modelyard.errors import BusyError, ConfigurationError, StorageError
 from modelyard.files import writing
 from modelyard.paths import data_directory
@@ -18,6 +18,7 @@ from modelyard.registry import project_names
 
 if TYPE_CHECKING:
     from filelock import FileLock
+    from kedro.framework.context import KedroContext
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
@@ -25,6 +26,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LOCK_WAIT_S = float(os.environ.get("MODELYARD_LOCK_WAIT_S", "3600"))
+
+
+class BackEndHook:
+    """Asks the servers that the environment's ``back_ends.yml`` names, before anything is run."""
+
+    @hook_impl
+    def after_context_created(self, context: "KedroContext") -> None:
+        """Checks them and hands their addresses to those who read them; without the file, all is local."""
+        from kedro.config import MissingConfigException
+
+        try:
+            demanded = context.config_loader["back_ends"]
+        except MissingConfigException:
+            return
+        back_ends.use(demanded)
 
 
 class RunLockHook:
@@ -202,7 +218,7 @@ class SummaryHook:
             show(project, self._seconds, catalog, pipeline)
 
 
-HOOKS = (RunLockHook(), ParameterHook(), TrackingHook(), SummaryHook())
+HOOKS = (BackEndHook(), RunLockHook(), ParameterHook(), TrackingHook(), SummaryHook())
 
 
 def _projects_in(pipeline: "Pipeline") -> list[str]:

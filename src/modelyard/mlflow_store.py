@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelyard import telemetry
+from modelyard.back_ends import VARIABLES, check_database, shown
 from modelyard.errors import BusyError, StorageError
 from modelyard.files import atomic_file, writing
 from modelyard.paths import data_directory, repository
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+TRACKING_VARIABLE, ARTIFACTS_VARIABLE = VARIABLES["tracking"], VARIABLES["artifacts"]
 
 DATABASE_PATIENCE_S = 20.0
 """How long a locked SQLite database is waited for: as long as MLflow waits at each of its own statements."""
@@ -36,10 +39,20 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_state_directory() / 'mlflow.db'}"
 
 
+def shown_uri() -> str:
+    """:func:`tracking_uri` for messages: without a password."""
+    return shown(tracking_uri())
+
+
 def artifact_location(experiment: str) -> str | None:
-    """Where a new experiment keeps its artifacts; None leaves it to the tracking server that is named by an address."""
+    """Where a new experiment keeps its artifacts; None leaves it to the tracking server that is named by an address.
+
+    Beside a database that is in a folder of ``$MLFLOW_DEFAULT_ARTIFACT_ROOT`` (``s3://bucket/folder``), or a local one.
+    """
     if tracking_uri().startswith("http"):
         return None
+    if root := os.environ.get(ARTIFACTS_VARIABLE):
+        return f"{root.rstrip('/')}/{experiment}"
     return (_state_directory() / "mlartifacts" / experiment).as_uri()
 
 
@@ -60,6 +73,8 @@ def client() -> "MlflowClient":
     if uri.startswith("sqlite:///"):
         _make_database(Path(uri.removeprefix("sqlite:///")))
         _wait_until_free(Path(uri.removeprefix("sqlite:///")))
+    elif uri.startswith("postgresql"):
+        check_database(uri, TRACKING_VARIABLE)  # MLflow itself would try for a minute
     mlflow.set_tracking_uri(uri)
     if wished is None:
         # mlflow writes the environment too, where child processes would take it for the user's wish.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from modelyard.back_ends import VARIABLES
 from modelyard.errors import ConfigurationError, ModelyardError
 from modelyard.files import sha256_of_directory
 from modelyard.lineage import code_digest, lock_digest
@@ -50,13 +51,13 @@ def fetch_version(project: str, version: str, folder: Path) -> Path:
     """
     from mlflow.exceptions import MlflowException
 
-    from modelyard.mlflow_store import download_version, tracking_uri
+    from modelyard.mlflow_store import download_version, shown_uri
 
     try:
         return download_version(project, version, folder)
     except MlflowException as error:
         raise ConfigurationError(
-            f"{project} has no version {version}.", where=tracking_uri(), way_out="mlflow ui shows the versions"
+            f"{project} has no version {version}.", where=shown_uri(), way_out="mlflow ui shows the versions"
         ) from error
 
 
@@ -140,7 +141,8 @@ def _run(project: str, record: dict[str, Any], checkout: Path, work: Path) -> No
         parameters = yaml.safe_dump({project: record["parameters"]}, sort_keys=False)
         (conf / _ENVIRONMENT / "parameters.yml").write_text(parameters)
         command = [sys.executable, "-m", "kedro", "run", f"--pipeline={project}", f"--env={_ENVIRONMENT}"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_TRACKING")} | {
+        shared = {*VARIABLES.values(), "MLFLOW_REGISTRY_URI"}  # what is only compared is registered and served nowhere
+        environment = {name: value for name, value in os.environ.items() if name not in shared} | {
             "MODELYARD_DATA_DIR": str(work),
             "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}",
         }

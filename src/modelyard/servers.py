@@ -54,17 +54,20 @@ def mlflow_servers(port: int) -> list[Server]:
         return []
     client()  # its tables are made here, once, and not by every worker at the same time
     command = (sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1")
-    stores = ("--backend-store-uri", tracking_uri(), "--artifacts-destination", artifacts)
-    jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # of language models; they would be more processes
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": tracking_uri(),  # it may hold a password, which a command line would show to all
+        "MLFLOW_ARTIFACTS_DESTINATION": artifacts,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # of language models; they would be more processes
+    }
     return [
         Server(
             name="MLflow",
-            command=(*command, *stores),
+            command=command,
             port=port,
             option="--mlflow-port",
             answers_at="/health",
             shows="/#/models",
-            environment=jobs,
+            environment=environment,
         )
     ]
 

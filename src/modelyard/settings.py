@@ -1,6 +1,7 @@
 """Kedro's settings."""
 
 from modelyard import hooks, telemetry
+from modelyard.back_ends import environment_variable
 from modelyard.paths import data_directory
 
 telemetry.switch_off()
@@ -13,5 +14,6 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     # Environments hold differences only: their parameters are merged into the base's, not put in their place.
     "merge_strategy": {"parameters": "soft"},
-    "custom_resolvers": {"data": lambda: str(data_directory())},
+    "config_patterns": {"back_ends": ["back_ends*"]},
+    "custom_resolvers": {"data": lambda: str(data_directory()), "oc.env": environment_variable},
 }

@@ -57,7 +57,10 @@ class Cut(BaseModel):
 
 
 class Archive(PublishedBytes):
-    """Many small upstream files, packed into one zip or tar in a mirror; only its members are kept on disk."""
+    """Many small upstream files, packed into one zip or tar in a mirror; only its members are kept on disk.
+
+    Where there are hundreds, the catalogue's entry names their list instead (:func:`read_members`).
+    """
 
     members: tuple[PublishedFile, ...] = Field(min_length=1, description="Their paths are the names in the archive.")
 
@@ -163,12 +166,50 @@ def load_catalogue(path: Path | None = None) -> dict[str, PublicDataset]:
     path = path or catalogue_path()
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return {name: PublicDataset(name=name, **entry) for name, entry in entries.items()}
+        return {name: PublicDataset(name=name, **_with_members(entry, path.parent)) for name, entry in entries.items()}
     except ValidationError as error:
         found = "\n".join(_line(problem) for problem in error.errors())
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, AttributeError) as error:
         found = f"The catalogue of public data cannot be read: {error}"
     raise ConfigurationError(found, where=str(path), way_out="docs/public-data.md shows what an entry looks like")
+
+
+def read_members(path: Path) -> list[dict[str, Any]]:
+    """Reads the list of an archive's members: ``<sha256> <bytes> <path>`` on each line, in the archive's order.
+
+    Args:
+        path: The list.
+
+    Returns:
+        The fields of a :class:`PublishedFile` for each line.
+
+    Raises:
+        ConfigurationError: A line is something else.
+        OSError: The list cannot be read.
+    """
+    members = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        parts = line.split(" ", 2)
+        if len(parts) != 3 or not parts[1].isdecimal():
+            raise ConfigurationError(
+                "The line is not '<sha256> <bytes> <path>'.",
+                where=f"{path}, line {number}",
+                way_out="write the list anew",
+            )
+        members.append({"sha256": parts[0], "bytes": int(parts[1]), "path": parts[2]})
+    return members
+
+
+def _with_members(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The entry with the members of those archives whose ``member_list`` is a file beside the catalogue."""
+    archives = [
+        {name: value for name, value in archive.items() if name != "member_list"}
+        | {"members": read_members(folder / archive["member_list"])}
+        if "member_list" in archive
+        else archive
+        for archive in entry.get("archives", ())
+    ]
+    return {**entry, "archives": archives}
 
 
 def find_dataset(name: str, catalogue: Mapping[str, PublicDataset] | None = None) -> PublicDataset:

@@ -194,7 +194,7 @@ def _figures(project: str, run_id: str | None) -> str:
     names = sorted(path.name for path in (data_directory() / "08_reporting" / project / "figures").glob("*.png"))
     if run_id is None or not names:
         return ""
-    address = f"ajax-api/2.0/mlflow/get-artifact?run_uuid={run_id}&path=reports/figures"
+    address = f"get-artifact?run_uuid={run_id}&path=reports/figures"
     return "\n## Figures\n\n" + "\n\n".join(f"![{name}]({address}/{name})" for name in names) + "\n"
 
 

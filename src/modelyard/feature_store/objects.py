@@ -4,11 +4,12 @@ All Modelyard projects share one registry, each as a Feast project of its own: n
 project only, one UI shows everything, and a project writes no row that another one reads.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from modelyard.errors import ConfigurationError
 from modelyard.feature_store.schema import Feature, FeatureView
@@ -89,13 +90,14 @@ def source_path(folder: Path, view_name: str) -> Path:
     return folder / f"{view_name}.parquet"
 
 
-def repo_config(project: str, folder: Path, registry: str) -> "feast.RepoConfig":
+def repo_config(project: str, folder: Path, registry: str, schema: str = "") -> "feast.RepoConfig":
     """Feast's configuration of one project.
 
     Args:
         project: The project's name.
         folder: Where the project's sources and its SQLite online store lie.
         registry: Path of a SQLite file or a database URL; :data:`REGISTRY_VARIABLE` goes before it.
+        schema: Digest of the feature schema.
 
     Raises:
         ConfigurationError: :data:`ONLINE_STORE_VARIABLE` cannot be read.
@@ -111,7 +113,7 @@ def repo_config(project: str, folder: Path, registry: str) -> "feast.RepoConfig"
         provider="local",
         registry={"registry_type": "sql", "path": url, "sqlalchemy_config_kwargs": {"echo": False, **options}},
         offline_store={"type": "modelyard.feature_store.asof.AsofOfflineStore"},
-        online_store=online_store(folder),
+        online_store=online_store(folder, schema),
         entity_key_serialization_version=3,
     )
 
@@ -127,26 +129,39 @@ def is_file(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
-def online_store(folder: Path) -> dict[str, str]:
-    """Feast's configuration of the online store: ``online.db`` in ``folder``, or what the environment says.
+def online_store(folder: Path, schema: str = "") -> dict[str, str]:
+    """Feast's configuration of the online store: ``online.db`` in ``folder``, or Redis if the environment names one.
+
+    Args:
+        folder: The project's folder.
+        schema: Digest of the feature schema that is read or written.
 
     Raises:
-        ConfigurationError: The environment names a store other than Redis.
+        ConfigurationError: The environment names something other than Redis.
     """
     url = os.environ.get(ONLINE_STORE_VARIABLE)
     if not url:
         return {"type": "sqlite", "path": str(folder / "online.db")}
-    parts = urlsplit(url)
-    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
-        raise ConfigurationError(
-            f"The online store '{parts.scheme}://{parts.hostname or ''}' is not known.",
-            where=f"environment variable {ONLINE_STORE_VARIABLE}",
-            way_out="set redis://host:port/db (rediss for TLS), or unset it for a SQLite file",
-        )
-    settings = [f"{parts.hostname}:{parts.port or 6379}", f"db={parts.path.strip('/') or 0}"]
-    settings += [f"{name}={unquote(value)}" for name in ("username", "password") if (value := getattr(parts, name))]
-    settings += ["ssl=true"] if parts.scheme == "rediss" else []
-    return {"type": "redis", "connection_string": ",".join(settings)}
+    check_online_store_url(url)
+    return {"type": "modelyard.feature_store.online_redis.ExchangedRedisOnlineStore", "schema_digest": schema}
+
+
+def check_online_store_url(url: str) -> None:
+    """Checks the form of the online store's address.
+
+    Raises:
+        ConfigurationError: It is not a Redis address.
+    """
+    with contextlib.suppress(ValueError):  # of the port
+        parts = urlsplit(url)
+        database = parts.path.strip("/") or "0"
+        if parts.scheme in {"redis", "rediss"} and parts.hostname and (parts.port or 1) and database.isdigit():
+            return
+    raise ConfigurationError(
+        "The online store's address is not a Redis address.",
+        where=f"environment variable {ONLINE_STORE_VARIABLE}",
+        way_out="set redis://[[user]:password@]host:port/db (rediss for TLS), or unset it for a SQLite file",
+    )
 
 
 def _field(feature: Feature) -> "feast.Field":

@@ -4,15 +4,16 @@ Feast's own ``materialize`` turns every row into protobuf objects before it thro
 rows are reduced first, with one pass over the sorted frame.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import StorageError
 from modelyard.feature_store.frames import polars_dtype
 from modelyard.feature_store.objects import EVENT_TIME, feast_objects, repo_config
-from modelyard.feature_store.schema import FeatureView
+from modelyard.feature_store.schema import FeatureView, schema_digest
 
 if TYPE_CHECKING:
     import feast
@@ -36,7 +37,7 @@ def materialise(
     until: datetime | None,
     folder: Path,
     registry: str,
-) -> None:
+) -> Callable[[], None]:
     """Writes what is known at ``until`` of each entity to the online store (a SQLite file in ``folder``, or Redis).
 
     Args:
@@ -47,6 +48,9 @@ def materialise(
         folder: Where the SQLite file goes.
         registry: The registry's path or URL, for Feast's configuration only.
 
+    Returns:
+        Lets readers see what was written, where that is not done by exchanging the folder.
+
     Raises:
         StorageError: The online store cannot be written.
     """
@@ -54,11 +58,19 @@ def materialise(
 
     from feast.infra.provider import get_provider
 
-    config = repo_config(project, folder, registry)
+    schema = schema_digest(views)
+    config = repo_config(project, folder, registry, schema)
+    publish = _nothing_to_publish
+    if config.online_store.type != "sqlite":
+        from modelyard.feature_store import online_redis
+
+        generation = online_redis.new_generation()
+        config = online_redis.writing_to(config, generation)
+        publish = partial(online_redis.publish, project, generation, schema)
     provider = get_provider(config)
     entities, feast_views = feast_objects(views, folder)
     try:
-        provider.update_infra(project, [], feast_views, [], entities, partial=True)
+        provider.update_infra(config.project, [], feast_views, [], entities, partial=True)
         for view, feast_view in zip(views, feast_views, strict=True):
             latest = known_at(view, frames[view.name], until)
             for start in range(0, latest.height, _WRITE_ROWS):
@@ -70,6 +82,11 @@ def materialise(
             where=str(folder),
             way_out="free space or make the folder writable, then run the same command again",
         ) from error
+    return publish
+
+
+def _nothing_to_publish() -> None:
+    """The file comes with the folder."""
 
 
 def known_at(view: FeatureView, frame: "pl.DataFrame", moment: datetime | None) -> "pl.DataFrame":

@@ -6,8 +6,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelyard.back_ends import check_database
 from modelyard.errors import BusyError, StorageError
-from modelyard.feature_store.objects import DATABASE_PATIENCE_S, feast_objects, is_file, repo_config
+from modelyard.feature_store.objects import (
+    DATABASE_PATIENCE_S,
+    REGISTRY_VARIABLE,
+    feast_objects,
+    is_file,
+    repo_config,
+)
 from modelyard.feature_store.schema import FeatureView, schema_digest
 from modelyard.files import writing
 
@@ -36,7 +43,7 @@ def open_registered(project: str, views: Sequence[FeatureView], folder: Path, re
     import feast
     from feast.errors import ProjectObjectNotFoundException
 
-    config = repo_config(project, folder, registry)
+    config = repo_config(project, folder, registry, schema_digest(views))
     digest = sha256(f"{schema_digest(views)}\0{folder}".encode()).hexdigest()
     with alone(config.registry.path):
         store = feast.FeatureStore(config=config)
@@ -64,10 +71,10 @@ def _apply(store: "feast.FeatureStore", views: Sequence[FeatureView], folder: Pa
 
 @contextlib.contextmanager
 def alone(url: str) -> Iterator[None]:
-    """Runs the block while no other process does so with the same SQLite file; other databases lock for themselves.
+    """Runs the block while no other process does so with the same registry.
 
-    A file lock, because Feast's registry opens with a check-then-create of its tables and an apply is a dozen
-    transactions: SQLite's own waiting covers neither.
+    A file lock, or one of PostgreSQL's advisory locks, because Feast's registry opens with a check-then-create of its tables and an apply is a dozen
+    transactions: a database's own locks cover neither.
 
     Raises:
         BusyError: The lock was not free for a minute.
@@ -79,14 +86,30 @@ def alone(url: str) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             if is_file(url):
                 stack.enter_context(file_lock(Path(url.removeprefix("sqlite:///"))))
+            else:
+                stack.enter_context(_advisory_lock(url))
             yield
     except OperationalError as error:
-        kind = BusyError if "locked" in str(error.orig) else StorageError
+        kind = BusyError if "lock" in str(error.orig) else StorageError
         raise kind(
             f"The feature registry answered: {error.orig}.",
             where=url if is_file(url) else "the database of the feature registry",
             way_out="see that the database can be reached and written to, then run the same command again",
         ) from error
+
+
+@contextlib.contextmanager
+def _advisory_lock(url: str) -> Iterator[None]:
+    """Held by a connection of its own: the server frees it however this process ends."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.pool import NullPool
+
+    check_database(url, REGISTRY_VARIABLE)
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"SET lock_timeout = '{DATABASE_PATIENCE_S}s'"))
+        connection.execute(text("SELECT pg_advisory_lock(hashtext('modelyard feature registry'))"))
+        yield
 
 
 @contextlib.contextmanager

@@ -66,9 +66,12 @@ class FeatureStore:
             with atomic_directory(self.folder) as folder:
                 for name, frame in frames.items():
                     frame.write_parquet(source_path(folder, name))
-                materialise(self.project, self.views, frames, until=until, folder=folder, registry=self.registry)
+                publish = materialise(
+                    self.project, self.views, frames, until=until, folder=folder, registry=self.registry
+                )
                 written = {"schema": schema_digest(self.views), "until": until and until.isoformat()}
                 write_text(folder / "written.json", json.dumps(written))
+            publish()
             self._feast()
 
     def historical(self, entities: "pl.DataFrame", views: Sequence[str] | None = None) -> "pl.DataFrame":

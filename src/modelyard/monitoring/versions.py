@@ -94,7 +94,7 @@ def watched_version(project: str, version: str | None) -> Iterator[WatchedVersio
     from mlflow.exceptions import MlflowException
 
     from modelyard.datasets.model_registry import CHAMPION, version_by_alias
-    from modelyard.mlflow_store import client, download_version, readable_failures, tracking_uri
+    from modelyard.mlflow_store import client, download_version, readable_failures, shown_uri
 
     with tempfile.TemporaryDirectory(prefix="monitor-") as temporary, readable_failures():
         if version is None:
@@ -102,7 +102,7 @@ def watched_version(project: str, version: str | None) -> Iterator[WatchedVersio
             if champion is None:
                 raise ConfigurationError(
                     f"{project} has no champion, so nothing serves that could be watched.",
-                    where=tracking_uri(),
+                    where=shown_uri(),
                     way_out=f"give a version the alias '{CHAMPION}' in MLflow, or name one: --version N",
                 )
             version = champion.version
@@ -110,6 +110,6 @@ def watched_version(project: str, version: str | None) -> Iterator[WatchedVersio
             folder = download_version(project, version, Path(temporary))
         except MlflowException as error:
             raise ConfigurationError(
-                f"{project} has no version {version}.", where=tracking_uri(), way_out="mlflow ui shows the versions"
+                f"{project} has no version {version}.", where=shown_uri(), way_out="mlflow ui shows the versions"
             ) from error
         yield WatchedVersion(project=project, version=str(version), folder=folder)

@@ -130,7 +130,7 @@ def _by_drift(situation: Situation, params: RetrainingParameters) -> Trigger | N
     )
     pause = timedelta(hours=params.drift_pause_h)
     before = [at for key, at in situation.handled.items() if key.startswith(f"drift:{drift.model_version}:")]
-    is_pausing = any(timedelta(0) <= situation.now - at < pause for at in before)
+    is_pausing = any(-_JUMP <= situation.now - at < pause for at in before)
     return None if is_pausing else trigger
 
 

@@ -14,18 +14,21 @@ from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 from modelyard import telemetry
 from modelyard.registry import load_project, project_names
-from modelyard.retraining import journal, signals
+from modelyard.retraining import journal
 from modelyard.retraining.decision import Trigger, should_retrain
 from modelyard.retraining.policy import Reason, retraining_parameters
-from modelyard.retraining.run import RetrainingError, give_up, options, retrain
+from modelyard.retraining.run import RetrainingError, give_up, kedro, options, retrain
 from modelyard.retraining.scheduler import PROJECT_TAG
-from modelyard.retraining.signals import situation
+from modelyard.retraining.signals import champion, situation
 
 telemetry.switch_off()
 logger = logging.getLogger(__name__)
 
 KEY_TAG, PID_TAG = "modelyard/trigger", "modelyard/pid"
 LOOK_EVERY_S = 30
+_ALARMED, _NOTHING_SERVED = 10, 3
+"""Exit statuses of ``kedro monitor`` that are answers, not failures."""
+
 _ACTIVE = (*IN_PROGRESS_RUN_STATUSES, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 
 
@@ -43,9 +46,9 @@ def definitions(names: Sequence[str]) -> dg.Definitions:
         except Exception:  # whatever stands in a project's modules
             logger.exception("the project %s cannot be imported and is not retrained", name)
             continue
-        job = retraining_job(name)
-        jobs.append(job)
-        schedules.append(_calendar(name, cron, job))
+        job, watch = retraining_job(name), monitoring_job(name)
+        jobs += [job, watch]
+        schedules += [_calendar(name, cron, job), _hourly(name, watch)]
         sensors += [
             _sensor(name, job, "drift", ("drift",), "Asks for a retraining when the monitor's last window drifted."),
             _sensor(name, job, "new_data", ("new_data",), "Asks for a retraining when the source's data are new."),
@@ -89,6 +92,39 @@ def retraining_job(name: str) -> dg.JobDefinition:
         run()
 
     return job
+
+
+def monitoring_job(name: str) -> dg.JobDefinition:
+    """The job ``monitor_<project>``: the verdict that the drift sensor reads."""
+
+    @dg.op(name=f"watch_{name}", out=dg.Out(dg.Nothing))
+    def watch(context: dg.OpExecutionContext) -> None:
+        if champion(name) is None:
+            context.log.info("nothing serves that could be watched")
+            return
+        status = kedro(["monitor", f"--pipeline={name}"], context.log.info)
+        if status not in (0, _ALARMED, _NOTHING_SERVED):
+            raise dg.Failure(f"kedro monitor ended with status {status}")
+
+    @dg.job(
+        name=f"monitor_{name}",
+        description=f"kedro monitor --pipeline={name}",
+        executor_def=dg.in_process_executor,
+    )
+    def job() -> None:
+        watch()
+
+    return job
+
+
+def _hourly(name: str, job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(
+        name=f"{name}_watch",
+        job=job,
+        cron_schedule="10 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Looks at what was served, every hour.",
+    )
 
 
 def _calendar(name: str, cron: str, job: dg.JobDefinition) -> dg.ScheduleDefinition:
@@ -139,7 +175,7 @@ def requests(
     _heed_cancelled_runs(instance, name)
     is_running = instance.get_runs_count(_runs(name, statuses=list(_ACTIVE))) > 0
     decision = should_retrain(
-        situation(name, signals.clock(), options=options(), is_running=is_running), retraining_parameters()
+        situation(name, journal.clock(), options=options(), is_running=is_running), retraining_parameters()
     )
     for trigger in decision.hopeless:
         give_up(name, [trigger], f"Its process vanished every time ({trigger.why}).", event="given_up")

@@ -33,6 +33,11 @@ class Journal(NamedTuple):
     events: tuple[dict[str, Any], ...]
 
 
+def clock() -> datetime:
+    """The time (UTC); the one place of this package that asks for it."""
+    return datetime.now(UTC)
+
+
 def journal_path(project: str) -> Path:
     """``data/dagster/journal/<project>.jsonl``."""
     return data_directory() / "dagster" / "journal" / f"{project}.jsonl"
@@ -45,7 +50,7 @@ def write(project: str, event: Event, keys: Iterable[str] = (), *, at: datetime 
         StorageError: The disk is full or read-only.
     """
     path = journal_path(project)
-    line = json.dumps({"at": (at or datetime.now(UTC)).isoformat(), "event": event, "keys": list(keys), **details})
+    line = json.dumps({"at": (at or clock()).isoformat(), "event": event, "keys": list(keys), **details})
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:

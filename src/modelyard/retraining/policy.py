@@ -41,7 +41,9 @@ class RetrainingParameters(Parameters):
     """How the scheduler goes about it; the same for all projects."""
 
     drift_pause_h: float = Field(
-        168.0, ge=0, description="Hours in which one model's drift is answered by one retraining, whatever alarms again."
+        168.0,
+        ge=0,
+        description="Hours in which one model's drift is answered by one retraining, whatever alarms again.",
     )
     max_starts: int = Field(
         3, ge=1, description="Retrainings that may vanish (killed, power cut) before a trigger is given up, with alert."

@@ -15,7 +15,7 @@ from modelyard.errors import BusyError, ModelyardError
 from modelyard.files import writing
 from modelyard.gate import Interval
 from modelyard.paths import data_directory, repository
-from modelyard.retraining import journal, signals
+from modelyard.retraining import journal
 from modelyard.retraining.alerts import alert
 from modelyard.retraining.decision import Trigger, should_promote, should_retrain
 from modelyard.retraining.policy import promotion_policy, retraining_parameters
@@ -84,7 +84,7 @@ def retrain(project: str, requested: Sequence[Trigger], say: Callable[[str], Non
         open_ones = [trigger for trigger in requested if trigger.key not in done]
         if requested and not open_ones:
             return Outcome(None, False, "another retraining has dealt with it")
-        also = should_retrain(situation(project, signals.clock(), options=options()), retraining_parameters()).triggers
+        also = should_retrain(situation(project, journal.clock(), options=options()), retraining_parameters()).triggers
         triggers = list({trigger.key: trigger for trigger in (*open_ones, *also)}.values())
         keys = [trigger.key for trigger in triggers]
         journal.write(project, "started", keys, pid=os.getpid(), why=[trigger.why for trigger in triggers])
@@ -132,13 +132,43 @@ def _one_at_a_time(project: str) -> Iterator[None]:
 
 def _run(project: str, say: Callable[[str], None]) -> None:
     environment, params = options()
-    command = [sys.executable, "-m", "kedro", "run", f"--pipeline={project}"]
-    command += [f"--env={environment}"] if environment else []
-    command += [f"--params={params}"] if params else []
-    say(" ".join(command[1:]))
+    arguments = ["run", f"--pipeline={project}"]
+    arguments += [f"--env={environment}"] if environment else []
+    arguments += [f"--params={params}"] if params else []
     last: deque[str] = deque(maxlen=_LAST_LINES)
+
+    def keep(line: str) -> None:
+        last.append(line)
+        say(line)
+
+    status = kedro(arguments, keep)
+    if status == BusyError.exit_code:
+        raise RetrainingError(False, "Another run of the project did not end in time.", where=project)
+    if status != 0:
+        raise RetrainingError(
+            status in _PERMANENT,
+            f"The run ended with status {status}:\n" + "\n".join(last),
+            where=" ".join(["kedro", *arguments]),
+            way_out="see its output; a later trigger starts it again",
+        )
+
+
+def kedro(arguments: Sequence[str], say: Callable[[str], None]) -> int:
+    """Runs a ``kedro`` command that ends with this process, if not before.
+
+    Args:
+        arguments: After ``kedro``.
+        say: Called with each line of its output.
+
+    Returns:
+        Its exit status.
+    """
+    say(" ".join(["kedro", *arguments]))
     process = subprocess.Popen(
-        [sys.executable, "-m", "modelyard.retraining.tied", str(os.getpid()), *command],
+        [
+            *(sys.executable, "-m", "modelyard.retraining.tied", str(os.getpid())),
+            *(sys.executable, "-m", "kedro", *arguments),
+        ],
         cwd=repository(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -149,20 +179,10 @@ def _run(project: str, say: Callable[[str], None]) -> None:
     )
     try:
         for line in process.stdout or ():
-            last.append(line.rstrip())
             say(line.rstrip())
-        status = process.wait()
+        return process.wait()
     finally:
         _end(process)
-    if status == BusyError.exit_code:
-        raise RetrainingError(False, "Another run of the project did not end in time.", where=project)
-    if status != 0:
-        raise RetrainingError(
-            status in _PERMANENT,
-            f"The run ended with status {status}:\n" + "\n".join(last),
-            where=" ".join(command[1:]),
-            way_out="see its output; a later trigger starts it again",
-        )
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

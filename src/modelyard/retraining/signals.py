@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from modelyard.project import Project
 
 
-def clock() -> datetime:
-    """The time (UTC); the one place that asks for it."""
-    return datetime.now(UTC)
-
-
 def situation(
     name: str, now: datetime, *, options: "tuple[str, str]" = ("", ""), is_running: bool = False
 ) -> Situation:

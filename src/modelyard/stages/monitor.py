@@ -36,7 +36,7 @@ class MonitorParameters(Parameters):
     min_rows: int = Field(200, ge=20, description="Windows with fewer rows are reported without tests.")
     max_missing_rise: float = Field(0.02, ge=0, le=1, description="By how much the share of missing values may rise.")
     max_unknown_share: float = Field(
-        0.01, ge=0, le=1, description="Share of rows that may be new categories or outside the reference's range."
+        0.01, ge=0, le=1, description="Share of rows, beyond that of the reference to training rows, out of range."
     )
     min_labels: int = Field(200, ge=20, description="Labelled rows below which the metric is told but not judged.")
 
@@ -143,14 +143,16 @@ def _summary(
     from modelyard.monitoring.columns import bins_of, count, describe, n_bins_of, widened
     from modelyard.monitoring.statistics import design_effect, jensen_shannon
 
-    column, usual_distance = describe(series, n_bins), 0.0
+    column, usual_distance, usual_unknown = describe(series, n_bins), 0.0, 0.0
     counted, bins = count(series, column), bins_of(series, column)
     effects = {name: design_effect(bins, n_bins_of(column), codes) for name, codes in clusters.items()}
     if learned is not None:
         usual_distance = jensen_shannon(count(learned, column).counts, counted.counts)
+        usual_unknown = count(series, describe(learned, n_bins)).n_unknown / max(len(series), 1)
         column = widened(column, learned)
     return column | {
         "usual_distance": usual_distance,
+        "usual_unknown": usual_unknown,
         "day_distance": _day_distance(bins, n_bins_of(column), clusters.get("day")),
         "counts": counted.counts.tolist(),
         "n_missing": counted.n_missing,
@@ -298,7 +300,8 @@ def _quality(
         words = f"{name}: {share:.1%} of the values {what} that the reference does not have, such as {counted.example}"
         if column["kind"] == "number":
             words = f"{name}: {share:.1%} of the values lie outside the reference's range, such as {counted.example}"
-        is_alarm = is_tested and share >= params.max_unknown_share and counted.n_unknown / effect >= _FEWEST_UNKNOWN
+        is_large = share >= params.max_unknown_share + column["usual_unknown"]
+        is_alarm = is_tested and is_large and counted.n_unknown / effect >= _FEWEST_UNKNOWN
         yield _finding(name, kind, share, words, is_alarm)
     usual = max(column["counts"], default=0) / max(sum(column["counts"]), 1)
     if counted.is_constant and n_values > 1 and usual < 1:

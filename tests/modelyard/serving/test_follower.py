@@ -13,7 +13,8 @@ from modelyard.serving.app import build_app
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.registry_view import Candidate, RegistryView
 from modelyard.serving.settings import ServingSettings
-from tests.modelyard.serving.toy import TOY, Factor, LoadedVersion
+from modelyard.serving.versions import LoadedVersion, check_tags
+from tests.modelyard.serving.toy import TOY, Factor
 
 pytestmark = pytest.mark.anyio
 
@@ -43,6 +44,7 @@ class Shelf:
         return Candidate(project=project, version=version, source="toy", location="", tags=tags)
 
     def load(self, project, candidate):
+        check_tags(project, candidate)
         self.loads.append(candidate.version)
         if candidate.version == "9":
             self.hang.wait(10)

@@ -1,6 +1,7 @@
 """A real server on a real registry: the same answers as offline, and promotions while it is under load."""
 
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -251,3 +252,17 @@ def wait_until(condition, timeout_s=30):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_workers_share_the_port_and_the_counters_and_end_together(registry, tmp_path):
+    with running_server(registry.data, tmp_path, "--workers", "2") as server:
+        server.wait_for(1)
+        _, (request,) = rows_as_requests(registry, 1)
+        answered = 0
+        for _ in range(40):  # a new connection each time: either worker may take it
+            answer = httpx.post(f"{server.url}{ROUTE}/predict", json=request, timeout=30)
+            assert answer.status_code in (200, 503)  # the other worker may still be loading
+            answered += answer.status_code == 200
+        assert server.metric("requests_total", 'route="predict"', 'status="200"') == answered > 0
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0, server.errors.read_text()
