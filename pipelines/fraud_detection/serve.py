@@ -23,6 +23,7 @@ _FEATURES = tuple(feature for view in FEATURE_VIEWS for feature in view.features
 _LISTS = tuple(feature.name for feature in _FEATURES if feature.dtype.endswith("_list"))
 _LENGTH = "customer_recent_length"
 _LONGEST = 256
+_LARGEST_ID = 2**63 - 1
 
 
 class FraudTransaction(BaseModel):
@@ -31,8 +32,8 @@ class FraudTransaction(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     event_time: AwareDatetime = Field(description="When the card was used, with its offset from UTC.")
-    customer_id: int = Field(ge=0, description="Who holds the card.")
-    terminal_id: int = Field(ge=0, description="Where it was used.")
+    customer_id: int = Field(ge=0, le=_LARGEST_ID, description="Who holds the card.")
+    terminal_id: int = Field(ge=0, le=_LARGEST_ID, description="Where it was used.")
     amount_eur: float = Field(ge=0, le=1e6, allow_inf_nan=False, description="Amount, EUR.")
 
 

@@ -6,6 +6,7 @@ Dagster keeps the clock, the queue, the logs and the pages. What is to be done i
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -29,7 +30,9 @@ LOOK_EVERY_S = 30
 _ALARMED, _NOTHING_SERVED = 10, 3
 """Exit statuses of ``kedro monitor`` that are answers, not failures."""
 
-_ACTIVE = (*IN_PROGRESS_RUN_STATUSES, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
+_ACTIVE = (*IN_PROGRESS_RUN_STATUSES, dg.DagsterRunStatus.QUEUED)
+_PID_PATIENCE_S = 600
+"""How long a run that has started may be without a process number, which its step notes first of all."""
 
 
 def definitions(names: Sequence[str]) -> dg.Definitions:
@@ -194,10 +197,17 @@ def requests(
 
 def close_dead_runs(instance: dg.DagsterInstance, name: str) -> None:
     """Marks runs as failed whose process is gone; Dagster's own launcher does not look, and the queue would wait."""
-    for run in instance.get_runs(_runs(name, statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])):
-        pid = run.tags.get(PID_TAG)
-        if pid is not None and not _is_alive(int(pid)):
-            instance.report_run_failed(run, "Its process is gone; what it was for is asked for again.")
+    statuses = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    for record in instance.get_run_records(_runs(name, statuses=statuses)):
+        if _is_gone(record):
+            instance.report_run_failed(record.dagster_run, "Its process is gone; what it was for is asked for again.")
+
+
+def _is_gone(record: dg.RunRecord) -> bool:
+    pid = record.dagster_run.tags.get(PID_TAG)
+    if pid is None:
+        return time.time() - (record.start_time or time.time()) > _PID_PATIENCE_S
+    return not _is_alive(int(pid))
 
 
 def _heed_cancelled_runs(instance: dg.DagsterInstance, name: str) -> None:

@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -85,7 +86,7 @@ def build_app(
         if at_exit is not None:
             at_exit()
 
-    app = FastAPI(title="Modelyard", lifespan=lifespan)
+    app = FastAPIOffline(title="Modelyard", lifespan=lifespan)  # /docs without a network
     document = openapi_document("Modelyard", metadata.version("modelyard"), routes)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to bring one's own
     app.state.services, app.state.metrics, app.state.is_closing = services, metrics, False
@@ -96,6 +97,7 @@ def build_app(
 
 def _service(project: "Project", settings: ServingSettings, metrics: Metrics) -> ProjectService:
     sensitive = [column.name for column in project.contract.columns if column.sensitive]
+    sensitive += [media.name for media in project.contract.media]  # a log of requests is no archive of images
     log = RequestLog(
         project.name,
         served_folder(project.name),

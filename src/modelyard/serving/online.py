@@ -81,7 +81,7 @@ class OnlineFeatures:
     def _rows(self, view: FeatureView, keys: Sequence[Any]) -> Mapping[Any, tuple[datetime, dict[str, Any]]]:
         wanted = {key for key in keys if key is not None and not (isinstance(key, int) and key.bit_length() > 63)}
         if not self._is_sqlite:
-            return _through_feast(self._project, self._folder, view, sorted(wanted))
+            return _through_feast(self._project, self._folder, view, sorted(wanted)) if wanted else {}
         stored = {_stored_key(view, key): key for key in wanted}
         found: dict[Any, tuple[datetime, dict[str, Any]]] = {}
         value_class = _value_class()

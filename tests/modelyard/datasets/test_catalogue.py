@@ -86,6 +86,7 @@ def test_a_name_like_no_other_is_told_no_nearest():
         ({"files": [entry()["files"][0] | {"sha256": "abc"}]}, "files.0.sha256"),
         ({"files": [entry()["files"][0] | {"url": "file:///etc/passwd"}]}, "files.0.url"),
         ({"upstream": entry()["upstream"] | {"commit": "main"}}, "upstream.commit"),
+        ({"files": [entry()["files"][0] | {"upstream_sha256": "0" * 64}]}, "come together"),
     ],
 )
 def test_a_wrong_entry_is_named_with_its_field(tmp_path, changes, words):

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 
 from modelyard.datasets import cache as cache_module
 from modelyard.datasets import download as download_module
-from modelyard.datasets.catalogue import Archive, load_catalogue
+from modelyard.datasets.catalogue import Archive, Cut, load_catalogue
 from modelyard.datasets.fetch import fetch, verify
 from modelyard.errors import ConfigurationError, FetchError, StorageError
 from tests.modelyard.datasets.public_data_server import COMMIT, Reply, published, running_server, toy_dataset, zipped
@@ -104,6 +105,46 @@ def test_what_the_mirror_lacks_or_has_wrong_comes_from_the_publisher(server, toy
     assert tree(fetch("toy", catalogue=toy)) == ALL
     assert server.paths() == sorted(f"{COMMIT}/{path}" for path in ("deep/b.csv", *PACKED))
     assert "not everything is in the mirror" in caplog.text
+
+
+WHOLE = b"Date,Close\r\n2015-12-30,1.0\r\n2016-01-04,2.0\r\n2015-12-31,3.0"
+KEPT = b"Date,Close\r\n2015-12-30,1.0\r\n2015-12-31,3.0"
+
+
+@pytest.fixture
+def cut_toy(server):
+    """A data set of one file with the publisher's rows of 2015, which the publisher has with a row of 2016."""
+    server.publish({"p.csv": WHOLE}, f"{COMMIT}/")
+    file = published("p.csv", KEPT, upstream_sha256=hashlib.sha256(WHOLE).hexdigest())
+    rule = Cut(column="Date", before="2016-01-01", largest_bytes=1000)
+    return toy_dataset(server.address, {"a.csv": b""}).model_copy(update={"files": (file,), "cut": rule})
+
+
+def test_rows_are_cut_off_the_publishers_file_and_give_the_mirrors_bytes(server, cut_toy, data, tmp_path, monkeypatch):
+    from_publisher = tree(fetch("toy", catalogue={"toy": cut_toy}))
+    assert from_publisher == {"p.csv": KEPT}
+    assert not [path for path in (data / "01_raw" / ".fetch").rglob("*") if path.suffix in (".part", ".whole")]
+    server.requests.clear()
+    monkeypatch.setenv("MODELYARD_DATA_DIR", str(tmp_path / "other"))
+    monkeypatch.setenv("MODELYARD_DATA_MIRROR", str(folder_mirror(tmp_path / "mirror", {"p.csv": KEPT})))
+    assert tree(fetch("toy", catalogue={"toy": cut_toy})) == from_publisher
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"whole": WHOLE.replace(b"2.0", b"9.9")}, "not the published bytes"),
+        ({"column": "Day"}, "no column 'Day'"),
+        ({"before": "2015-12-31"}, "not the published ones"),
+    ],
+)
+def test_a_cut_that_gives_other_rows_is_refused(server, cut_toy, data, change, words):
+    server.publish({"p.csv": change.pop("whole", WHOLE)}, f"{COMMIT}/")
+    wrong = cut_toy.model_copy(update={"cut": cut_toy.cut.model_copy(update=change)})
+    with pytest.raises(FetchError, match=words):
+        fetch("toy", catalogue={"toy": wrong})
+    assert tree(data / "01_raw" / "toy") == {}
 
 
 def test_an_unreachable_mirror_costs_a_warning(server, toy, data, monkeypatch, caplog):

@@ -189,8 +189,9 @@ def test_the_environment_names_the_online_store(monkeypatch, tmp_path):
     from modelyard.feature_store.objects import online_store
 
     monkeypatch.setenv("MODELYARD_ONLINE_STORE", "rediss://user:p%40ss@cache:7000/2")
-    settings = "cache:7000,db=2,username=user,password=p@ss,ssl=true"
-    assert online_store(tmp_path) == {"type": "redis", "connection_string": settings}
-    monkeypatch.setenv("MODELYARD_ONLINE_STORE", "memcached://cache")
-    with pytest.raises(ConfigurationError, match=r"The online store 'memcached://cache' is not known."):
-        online_store(tmp_path)
+    assert "p%40ss" not in str(online_store(tmp_path, "digest"))
+    assert online_store(tmp_path, "digest")["schema_digest"] == "digest"
+    for wrong in ("memcached://cache", "redis://", "redis://cache:port", "redis://cache/name"):
+        monkeypatch.setenv("MODELYARD_ONLINE_STORE", wrong)
+        with pytest.raises(ConfigurationError, match=r"not a Redis address"):
+            online_store(tmp_path)

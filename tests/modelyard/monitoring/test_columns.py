@@ -59,8 +59,14 @@ def test_what_training_rows_have_is_known_but_moves_no_bin():
     column = describe(pl.Series("x", [1.0, 2.0, 3.0]), 2)
     wider = widened(column, pl.Series("x", [-1.0, 2.0, None]))
     assert (wider["minimum"], wider["maximum"], wider["edges"]) == (-1.0, 3.0, column["edges"])
-    known = widened(describe(pl.Series("x", ["a"]), 2), pl.Series("x", ["b", None]))
+    known = widened(describe(pl.Series("x", ["a", "a"]), 2), pl.Series("x", ["b", None]))
     assert known["known"] == ["a", "b"]
+
+
+def test_free_text_has_no_list_of_known_values():
+    values = pl.Series("x", ["", "", "", "large amount", "odd hour", "new place"])
+    assert describe(values, 2)["known"] is None
+    assert count(pl.Series("x", ["what else"]), describe(values, 2)).n_unknown == 0
 
 
 def test_each_row_has_its_bin():

@@ -97,7 +97,8 @@ def test_new_categories_are_named(week):
     some = pl.int_range(pl.len()) % 20 == 0
     window = week.hstack(bands.with_columns(band=pl.when(some).then(pl.lit("middle")).otherwise("band")))
     alarms = judge(project, summary, window, params)["alarms"]
-    assert alarms == ["band: 5.0% of the values are categories that the reference does not have, such as middle"]
+    assert "band: 5.0% of the values are categories that the reference does not have, such as middle" in alarms
+    assert all(alarm.startswith("band") for alarm in alarms)
 
 
 def test_too_few_rows_are_not_tested(week, verdict_on):

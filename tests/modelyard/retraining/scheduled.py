@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from modelyard.retraining import definitions, run, signals
+from modelyard.retraining import definitions, journal, run
 from modelyard.retraining.definitions import requests, retraining_job
 from modelyard.retraining.policy import POLICY_VARIABLE
 from modelyard.retraining.run import Outcome
@@ -25,7 +25,7 @@ class Scheduler:
         path = data / "promotion.yml"
         path.write_text(policy)
         monkeypatch.setenv(POLICY_VARIABLE, str(path))
-        monkeypatch.setattr(signals, "clock", lambda: self.now)
+        monkeypatch.setattr(journal, "clock", lambda: self.now)
         monkeypatch.setattr(run, "_run", self._retrained)
         monkeypatch.setattr(run, "_judge", lambda project, triggers: Outcome("7", False, "as the test wishes"))
         self.now = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ from modelyard.errors import ConfigurationError
 from modelyard.registry import load_project, project_names
 from modelyard.retraining import journal, run, signals
 from modelyard.retraining.alerts import WEBHOOK_VARIABLE, alert
-from modelyard.retraining.definitions import DEFINITIONS, definitions, retraining_job
+from modelyard.retraining.definitions import DEFINITIONS, definitions, monitoring_job, retraining_job
 from modelyard.retraining.run import PARAMS_VARIABLE, RetrainingError
 from tests.modelyard.retraining.scheduled import PROJECT
 
@@ -23,6 +23,7 @@ def test_every_project_has_a_job_its_calendar_and_three_sensors_that_are_on():
     repository = DEFINITIONS.get_repository_def()
     for name in project_names():
         assert repository.has_job(f"retrain_{name}")
+        assert repository.has_job(f"monitor_{name}")
         calendar = repository.get_schedule_def(f"{name}_calendar")
         assert calendar.cron_schedule == load_project(name).schedule
         assert calendar.default_status is dg.DefaultScheduleStatus.RUNNING
@@ -124,6 +125,10 @@ def test_a_wrong_policy_is_an_alert_too(scheduler, monkeypatch):
     scheduler.verdict("window 1")
     scheduler.look()
     assert "promotion policy" in scheduler.alerts()[0].read_text()
+
+
+def test_without_a_champion_there_is_nothing_to_watch(scheduler):
+    assert monitoring_job(PROJECT).execute_in_process(instance=scheduler.instance).success
 
 
 def test_a_person_starts_one_on_dagsters_page(scheduler):

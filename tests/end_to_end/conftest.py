@@ -1,0 +1,32 @@
+"""One story for all tests of this folder: see :mod:`benchmarks.demo_drift`."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmarks import demo_drift
+
+
+@dataclass(frozen=True)
+class Told:
+    """The story, what was said, and the data folder that it left."""
+
+    story: demo_drift.Story
+    said: list[str]
+    data: Path
+
+
+def pytest_addoption(parser):
+    parser.addoption("--screenshots", type=Path, help="Folder in which the pages' pictures of docs/ are written anew.")
+
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory, migrated_database):
+    data = tmp_path_factory.mktemp("story")
+    shutil.copy(migrated_database, data / "mlflow.db")
+    said = []
+    story = demo_drift.tell(data, 300, said.append, served_share=0.5)
+    demo_drift.picture(story, data / "story.png")
+    return Told(story, said, data)
