@@ -1,6 +1,8 @@
 # Everything a new machine needs is made by these targets; Python 3.11+, git, make and a package index are enough.
 #   make run      environment, then the whole fraud_detection lifecycle on simulated data
-#   make test     environment, then the tests
+#   make test     environment and the servers that tests start (PostgreSQL, Redis, Chromium), then the tests
+#   make ui       MLflow, the model server and Dagster, on the loopback address
+#   make demo-drift   the closed loop as a story: drift, alarm, retraining, promotion
 #   make lint     ruff and mypy
 #   make lock     resolve pyproject.toml anew into requirements.lock
 #   make benchmark PROJECT=fraud_detection   the README's result table, on the public data
@@ -27,13 +29,22 @@ TORCH := $(shell sed -n 's/^  "\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: run test lint lock benchmark bench-env clean
+.PHONY: run test services ui demo-drift lint lock benchmark bench-env clean
 
 run: $(STAMP)
 	kedro run --pipeline=fraud_detection
 
-test: $(STAMP)
+test: $(STAMP) services
 	pytest -n 2 --dist loadscope
+
+services:
+	scripts/services
+
+ui: $(STAMP)
+	kedro up
+
+demo-drift: $(STAMP)
+	python benchmarks/demo_drift.py
 
 lint: $(STAMP)
 	ruff check . && ruff format --check . && mypy

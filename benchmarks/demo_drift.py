@@ -198,19 +198,22 @@ def picture(story: Story, path: Path) -> None:
             if rows["is_fraud"].sum() >= 5
         ]
         axes.plot(*zip(*steps, strict=True), marker="o", label=f"served by version {version}")
+    first, last = answers["event_time"].min(), answers["event_time"].max()
     for number, (at, what) in enumerate(story.events):
+        is_late = at > first + (last - first) / 2
         axes.axvline(at, color="0.6", linewidth=0.8, linestyle="--")
         axes.annotate(
             what,
             (at, 0.02 + 0.055 * (number % 5)),
             xycoords=("data", "axes fraction"),
-            xytext=(4, 0),
+            xytext=(-4 if is_late else 4, 0),
             textcoords="offset points",
+            horizontalalignment="right" if is_late else "left",
             fontsize=8,
         )
     axes.set(ylim=(0, 1), ylabel="average precision", title="Card fraud detection: metric of what was served")
     axes.xaxis.set_major_formatter(mpl.dates.DateFormatter("%d %b"))
-    axes.legend(loc="upper right", frameon=False)
+    axes.legend(loc="upper center", frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
@@ -265,11 +268,12 @@ def _quality(answers: pl.DataFrame) -> float:
 @contextlib.contextmanager
 def _environment(folder: Path, own: Path) -> Iterator[None]:
     """The data folder, the policy and the retrainings' options, for this process and those it starts."""
+    params = ("ingest.source=own", f"ingest.path={own}", "tune.n_trials=1")
     changed = {
         "MODELYARD_DATA_DIR": str(folder),
         "MODELYARD_PROMOTION_POLICY": str(folder / "promotion.yml"),
         "MODELYARD_RETRAINING_ENV": "ci",
-        "MODELYARD_RETRAINING_PARAMS": f"{PROJECT}.ingest.source=own,{PROJECT}.ingest.path={own},{PROJECT}.tune.n_trials=1",
+        "MODELYARD_RETRAINING_PARAMS": ",".join(f"{PROJECT}.{one}" for one in params),
     }
     before = {name: os.environ.pop(name, None) for name in (*changed, "MLFLOW_TRACKING_URI", "DAGSTER_HOME")}
     os.environ.update(changed)

@@ -74,9 +74,9 @@ def check(name: str, address: str) -> None:
     if not address:
         raise ConfigurationError(f"The environment variable {variable} is not set.", where=name, way_out=_TABLE)
     if name == "online_features":
-        from modelyard.feature_store.online_redis import ping
+        from modelyard.feature_store.redis_access import connected
 
-        ping(address)
+        connected(address).close()
     elif name == "artifacts":
         check_bucket(address, variable)
     elif name == "tracking" and address.startswith("http"):
@@ -155,9 +155,9 @@ def check_bucket(address: str, variable: str) -> None:
         ConfigurationError: That is no such address.
         StorageError: The server does not answer, or does not let us in, or there is no such bucket.
     """
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
+    import boto3  # type: ignore[import-untyped]  # no type information
+    from botocore.config import Config  # type: ignore[import-untyped]  # no type information
+    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # no type information
 
     parts = urlsplit(address)
     if parts.scheme != "s3" or not parts.netloc:
@@ -169,12 +169,13 @@ def check_bucket(address: str, variable: str) -> None:
     patience = Config(connect_timeout=CONNECT_TIMEOUT_S, read_timeout=CONNECT_TIMEOUT_S, retries={"max_attempts": 1})
     endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None
     try:
-        boto3.client("s3", endpoint_url=endpoint, config=patience).head_bucket(Bucket=parts.netloc)
+        # A session of its own: the default one keeps the credentials that it met first.
+        boto3.Session().client("s3", endpoint_url=endpoint, config=patience).head_bucket(Bucket=parts.netloc)
     except (BotoCoreError, ClientError, ValueError) as error:
         raise StorageError(
             f"The artifact store does not let us in: {error}",
             where=f"{address} ({variable})",
-            way_out="check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL_S3, and that the bucket is there",
+            way_out="check the bucket and AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
         ) from error
 
 

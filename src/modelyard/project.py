@@ -135,7 +135,8 @@ class Project:
         model_format: See :class:`ModelFormat`.
         predict: ``predict(model, examples)`` returns the prediction columns for the same rows in the same order.
         metrics: See :class:`Metrics`.
-        figures: ``figures(rows, model)`` returns file stem to matplotlib figure, from the test rows with predictions.
+        figures: ``figures(rows, model)`` returns file stem to matplotlib figure, from the test rows with
+            predictions, features and media.
         api: See :class:`Api`.
         schedule: Cron expression of the regular retraining.
         gate: ``gate(evaluation, params)`` says whether the model may become champion.

@@ -127,7 +127,7 @@ def _watch(
                 raise _ended(server, status, _log_of(server, logs))
         for server in [one for one in silent if _answers(one)]:
             silent.remove(server)
-            say(f"{server.name:<14}{f'http://{HOST}:{server.port}{server.shows}' if server.port else 'runs'}")
+            say(f"{server.name:<16}{f'http://{HOST}:{server.port}{server.shows}' if server.port else 'runs'}")
             if not silent:
                 say("Ctrl-C ends them all")
         time.sleep(_LOOK_EVERY_S)

@@ -139,7 +139,7 @@ def test_a_person_moves_the_alias_in_the_mlflow_ui_and_the_running_server_follow
         page.screenshot(path=shots / "promotion-version.png")
         for tag in ("gate_reason", "data_digest", "commit", "average_precision_gain"):
             page.get_by_text(tag, exact=True).first.wait_for(state="attached")
-        page.get_by_text("gate_reason", exact=True).first.scroll_into_view_if_needed()
+        page.get_by_text("average_precision_gain", exact=True).first.scroll_into_view_if_needed()
         page.screenshot(path=shots / "promotion-tags.png")
         page.get_by_title("Edit aliases").click()
         page.get_by_role("dialog").get_by_role("combobox").click()
@@ -152,7 +152,8 @@ def test_a_person_moves_the_alias_in_the_mlflow_ui_and_the_running_server_follow
         page.screenshot(path=shots / "promotion-done.png")
         assert _ask(addresses["serve"]) == "2"
         page.goto(f"{addresses['dagster']}/automation")
-        page.get_by_text(f"{PROJECT}_calendar").first.wait_for()
+        for automation in ("calendar", "drift", "missed", "new_data", "watch"):
+            page.get_by_text(f"{PROJECT}_{automation}").first.wait_for()
         page.screenshot(path=shots / "retraining-dagster.png")
     page.close()
 

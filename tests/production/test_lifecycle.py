@@ -37,7 +37,9 @@ class Deployment:
 
 
 def kedro(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MODELYARD_", "MLFLOW_", "AWS_"))}
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MODELYARD_", "MLFLOW_", "AWS_"))
+    }
     command = [sys.executable, "-m", "kedro", *arguments]
     return subprocess.run(
         command, cwd=repository(), env=clean | environment, capture_output=True, text=True, check=False, timeout=900
@@ -60,6 +62,7 @@ def small() -> str:
     """The sizes of conf/ci as --params."""
     values = yaml.safe_load((repository() / "conf" / "ci" / PROJECT / "parameters.yml").read_text())
     values[PROJECT]["ingest"]["source"] = "simulated"
+    values[PROJECT]["tune"] = {"n_trials": 2, "n_parallel": 2}
     return ",".join(_flat(values, ""))
 
 
@@ -89,7 +92,10 @@ def here(deployment, monkeypatch) -> Deployment:
 
 
 def test_runs_and_the_version_are_in_postgresql(deployment, postgresql):
-    assert execute(postgresql, "mlflow", "SELECT name, version FROM model_versions") == [(PROJECT, 1)]
+    [(name, version, card)] = execute(postgresql, "mlflow", "SELECT name, version, description FROM model_versions")
+    assert (name, version) == (PROJECT, 1)
+    assert len(card) <= 5000  # what PostgreSQL holds, and SQLite does not mind
+    assert "precision_recall.png" in card
     runs = execute(postgresql, "mlflow", "SELECT status FROM runs")
     assert {status for (status,) in runs} == {"FINISHED"}
     trials = len(deployment.document("06_models", "tuning_summary.json")["trials"])

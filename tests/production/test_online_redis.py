@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from modelyard.errors import ConfigurationError, StorageError
 from modelyard.feature_store.store import FeatureStore
 from modelyard.serving.online import OnlineFeatures
-from tests.services import Service, free_port
+from tests.services import free_port
 
 TOY = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "modelyard" / "feature_store" / "toy.py")))
 VARIABLE = "MODELYARD_ONLINE_STORE"
@@ -57,7 +57,9 @@ def test_a_corrected_value_counts_and_a_gone_entity_is_gone(store):
     """Feast's own Redis store keeps both: its rows change only with a later event time."""
     store.write(TOY.frames())
     corrected = TOY.frames(offset=100.0)
-    store.write({name: frame.filter(pl.nth(0) != 3) if name == "customer" else frame for name, frame in corrected.items()})
+    store.write(
+        {name: frame.filter(pl.nth(0) != 3) if name == "customer" else frame for name, frame in corrected.items()}
+    )
     answer = store.online("customer", [1, 3])
     assert answer["amount_eur"].to_list() == [103.25, None]
     assert answer["n_visits"].to_list() == [None, None]
@@ -65,11 +67,11 @@ def test_a_corrected_value_counts_and_a_gone_entity_is_gone(store):
 
 def test_what_is_replaced_expires_and_what_is_anothers_stays(store, database):
     store.write(TOY.frames())
-    before = set(database.keys())
+    before = set(database.scan_iter())
     database.set(b"xx@toy@0@others@1-ff", 1)  # an entity of another project with this project's name in it
     database.hset(b"yy@toy@1-ff", "left by a killed write", 1)
     store.write(TOY.frames())
-    lifetimes = {key: database.ttl(key) for key in database.keys()}
+    lifetimes = {key: database.ttl(key) for key in database.scan_iter()}
     pointer = b"modelyard:toy:online"
     assert all(0 < lifetimes[key] <= 60 for key in before - {pointer})
     assert 0 < lifetimes[b"yy@toy@1-ff"] <= 60
@@ -98,7 +100,7 @@ def test_readers_see_one_write_or_the_other(store):
         while not is_over.is_set():
             try:
                 answer = reader.online("customer", keys)
-            except Exception as error:  # noqa: BLE001  # the assertion below shows it
+            except Exception as error:  # the assertion below shows it
                 failures.append(error)
                 return
             seen.append(set(answer.select("amount_eur", "n_visits").rows()))
@@ -155,7 +157,6 @@ def test_another_schema_is_said(store):
     project = SimpleNamespace(name="toy", feature_views=TOY.views()[:1], contract=SimpleNamespace(event_time=None))
     with pytest.raises(StorageError, match="another schema"):
         OnlineFeatures(project, store.folder).known([SimpleNamespace(customer_id=1)])
-
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST_TAG = "modelyard.digest"
 SCHEMA_TAG = "feature_schema_digest"
+DESCRIPTION_LIMIT = 5000
+"""Characters of a version's description; MLflow leaves it to the database, and PostgreSQL insists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,9 +186,18 @@ def _create_version(store: "MlflowClient", project: str, data: "Registration") -
         source=f"models:/{logged.model_id}",
         run_id=run_id,
         model_id=logged.model_id,
-        description=data.card.replace("\n## Data\n", f"{_figures(project, run_id)}\n## Data\n", 1),
+        description=_description(data.card, _figures(project, run_id)),
         tags=_tags(data),
     )
+
+
+def _description(card: str, figures: str) -> str:
+    """Card with figures; what is too long ends at a line, the whole card is among the artifacts."""
+    whole = card.replace("\n## Data\n", f"{figures}\n## Data\n", 1)
+    if len(whole) <= DESCRIPTION_LIMIT:
+        return whole
+    rest = "\n\n… (the whole card is `model_card.md` among the version's artifacts)\n"
+    return whole[: DESCRIPTION_LIMIT - len(rest)].rpartition("\n")[0] + rest
 
 
 def _figures(project: str, run_id: str | None) -> str:

@@ -154,8 +154,8 @@ def check_online_store_url(url: str) -> None:
     """
     with contextlib.suppress(ValueError):  # of the port
         parts = urlsplit(url)
-        database = parts.path.strip("/") or "0"
-        if parts.scheme in {"redis", "rediss"} and parts.hostname and (parts.port or 1) and database.isdigit():
+        is_numbered = (parts.path.strip("/") or "0").isdigit() and parts.port != 0
+        if parts.scheme in {"redis", "rediss"} and parts.hostname and is_numbered:
             return
     raise ConfigurationError(
         "The online store's address is not a Redis address.",

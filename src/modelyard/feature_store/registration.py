@@ -73,8 +73,8 @@ def _apply(store: "feast.FeatureStore", views: Sequence[FeatureView], folder: Pa
 def alone(url: str) -> Iterator[None]:
     """Runs the block while no other process does so with the same registry.
 
-    A file lock, or one of PostgreSQL's advisory locks, because Feast's registry opens with a check-then-create of its tables and an apply is a dozen
-    transactions: a database's own locks cover neither.
+    A file lock, or one of PostgreSQL's advisory locks, because Feast's registry opens with a check-then-create of its
+    tables and an apply is a dozen transactions: a database's own locks cover neither.
 
     Raises:
         BusyError: The lock was not free for a minute.

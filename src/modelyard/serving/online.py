@@ -52,6 +52,7 @@ class OnlineFeatures:
         self._folder = folder or data_directory() / "04_feature" / project.name
         self._digest = schema_digest(project.feature_views)
         self._opened: tuple[tuple[int, int], sqlite3.Connection] | None = None
+        self._store: Any = None
         self._is_sqlite = online_store(self._folder)["type"] == "sqlite"
 
     def known(self, requests: Sequence[Any]) -> list[Known]:
@@ -81,7 +82,7 @@ class OnlineFeatures:
     def _rows(self, view: FeatureView, keys: Sequence[Any]) -> Mapping[Any, tuple[datetime, dict[str, Any]]]:
         wanted = {key for key in keys if key is not None and not (isinstance(key, int) and key.bit_length() > 63)}
         if not self._is_sqlite:
-            return _through_feast(self._project, self._folder, view, sorted(wanted)) if wanted else {}
+            return _through_feast(self._feast_store(), view, sorted(wanted)) if wanted else {}
         stored = {_stored_key(view, key): key for key in wanted}
         found: dict[Any, tuple[datetime, dict[str, Any]]] = {}
         value_class = _value_class()
@@ -105,6 +106,17 @@ class OnlineFeatures:
                 where=str(self._folder),
                 way_out=f"kedro run --pipeline={self._project.name}",
             ) from error
+
+    def _feast_store(self) -> Any:
+        """Feast's store, opened once."""
+        if self._store is None:
+            from modelyard.feature_store.quick_import import load_feast
+            from modelyard.feature_store.registration import open_registered
+
+            load_feast()
+            registry = str(self._folder.parent / "registry.db")
+            self._store = open_registered(self._project.name, self._views, self._folder, registry)
+        return self._store
 
     def _connection(self) -> sqlite3.Connection:
         """On the file as it is now: opened anew when a run has exchanged the folder."""
@@ -170,19 +182,8 @@ def _value_class() -> Any:
     return _loaded_class
 
 
-def _through_feast(
-    project: "Project", folder: Path, view: FeatureView, keys: Sequence[Any]
-) -> Mapping[Any, tuple[datetime, dict[str, Any]]]:
+def _through_feast(store: Any, view: FeatureView, keys: Sequence[Any]) -> Mapping[Any, tuple[datetime, dict[str, Any]]]:
     """The same from any store that Feast knows."""
-    from modelyard.feature_store.registration import open_registered
-
-    store = _opened_through_feast.get(project.name)
-    if store is None:
-        from modelyard.feature_store.quick_import import load_feast
-
-        load_feast()
-        store = open_registered(project.name, project.feature_views, folder, str(folder.parent / "registry.db"))
-        _opened_through_feast[project.name] = store
     names = [feature.name for feature in view.features]
     response = store.get_online_features(
         features=[f"{view.name}:{name}" for name in names], entity_rows={view.entity: list(keys)}
@@ -194,6 +195,3 @@ def _through_feast(
         for row, (key, time) in enumerate(zip(values[view.entity], times, strict=True))
         if time.seconds
     }
-
-
-_opened_through_feast: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from modelyard.feature_store.schema import schema_digest
+from modelyard.feature_store.schema import feature_names, schema_digest
 from modelyard.gate import Evaluation, GateParameters, Interval
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.project import Project
@@ -49,7 +49,7 @@ def make_evaluate(project: Project) -> Callable[..., Any]:
             floor=_floor(project, examples, test, score_params),
             champion=None if champion_rows is None else project.metrics.score(champion_rows, score_params),
         )
-        names = [media.name for media in project.contract.media]
+        seen = [*feature_names(project.feature_views), *(media.name for media in project.contract.media)]
         verdict = project.gate(measured, gate_params)
         logger.info("gate %s: %s", "passed" if verdict.passed else "FAILED", verdict.reason)
         evaluation = {
@@ -67,7 +67,7 @@ def make_evaluate(project: Project) -> Callable[..., Any]:
             "slices": _slices(project, rows, score_params, evaluate_params.min_slice_rows),
             "splits": dict(sorted(examples["split"].value_counts().iter_rows())),
         }
-        return evaluation, rows, dict(project.figures(rows.hstack(test.select(names)), model))
+        return evaluation, rows, dict(project.figures(rows.hstack(test.select(seen)), model))
 
     return typed(
         evaluate,
