@@ -50,6 +50,8 @@ def _metrics_table(evaluation: dict[str, Any]) -> str:
     champion = evaluation["champion"]
     lines = ["| metric | value | interval | floor | champion |", "|---|---|---|---|---|"]
     for name, metric in evaluation["metrics"].items():
+        if metric["value"] is None or math.isnan(metric["value"]):
+            continue  # what these rows cannot answer
         label = f"**{name}**" if name == evaluation["primary"] else name
         against = _number(champion[name]) if champion else "none yet"
         lines.append(
