@@ -88,7 +88,8 @@ def _imported(root: Path) -> dict[str, list[str]]:
         for name in sorted(os.listdir(folder)):
             if os.path.isdir(os.path.join(folder, name)) and name != "__pycache__" and os.fork() == 0:
                 __import__(f"pipelines.{name}.pipeline")
-                print(json.dumps([name, [library for library in heavy if library in sys.modules]]), flush=True)
+                line = json.dumps([name, [library for library in heavy if library in sys.modules]])
+                os.write(1, f"{line}\n".encode())  # print may write in two parts
                 os._exit(0)
         while True:
             try:

@@ -1,12 +1,13 @@
 import os
 import tomllib
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import yaml
 from kedro.config import OmegaConfigLoader
 
-from modelyard.datasets.catalogue import catalogue_path, find_dataset, load_catalogue
+from modelyard.datasets.catalogue import Archive, catalogue_path, find_dataset, load_catalogue
 from modelyard.errors import ConfigurationError
 from modelyard.paths import repository
 from tests.modelyard.datasets.public_data_server import toy_dataset
@@ -45,6 +46,15 @@ def test_the_handbooks_best_average_precision_and_the_floor_are_data():
     assert dataset.upstream_url(next(dataset.all_files())).endswith("8269/data/2018-07-25.pkl")
 
 
+def recorded(file: dict, archive: Archive) -> list[dict]:
+    """The members of a packed file as the mirror records them: each one, or hundreds of them by one digest."""
+    if "members_sha256" not in file:
+        return [member | {"path": member["upstream"]} for member in file["members"]]
+    lines = "".join(f"{member.path}\0{member.sha256}\n" for member in archive.members)
+    assert sha256(lines.encode()).hexdigest() == file["members_sha256"]
+    return [member.model_dump() | {"url": file["url"].format(member=member.path)} for member in archive.members]
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.skipif(
     not (MIRROR and Path(MIRROR, NAMES[0], "SOURCE.toml").is_file()),
@@ -55,7 +65,7 @@ def test_an_entry_agrees_with_the_mirrors_own_record(name):
     record = tomllib.loads(Path(MIRROR, name, "SOURCE.toml").read_text(encoding="utf-8"))
     plain = [file for file in record["files"] if "members" not in file]
     packed = [file for file in record["files"] if "members" in file]
-    members = [member | {"path": member["upstream"]} for file in packed for member in file["members"]]
+    members = [each for file, archive in zip(packed, dataset.archives, strict=True) for each in recorded(file, archive)]
     ours = [(file.path, file.bytes, file.sha256, dataset.upstream_url(file)) for file in dataset.all_files()]
     assert ours == [(file["path"], file["bytes"], file["sha256"], file["url"]) for file in [*plain, *members]]
     archives = [(archive.path, archive.bytes, archive.sha256) for archive in dataset.archives]
@@ -145,3 +155,22 @@ def test_the_example_in_the_documentation_is_a_valid_entry(tmp_path):
     path = tmp_path / "public_data.yml"
     path.write_text(example.replace("<repository>", "repository"), encoding="utf-8")
     assert load_catalogue(path)["iris"].reference_results[0].values == {"accuracy": 0.98}
+
+
+def test_hundreds_of_members_stand_in_a_list_of_their_own(tmp_path):
+    digest = "ab" * 32
+    (tmp_path / "tiles.txt").write_text(f"{digest} 3 tiles/a.png\n{digest} 4 tiles/b with blanks.png\n")
+    packed = {"path": "tiles.tar.xz", "bytes": 9, "sha256": digest, "member_list": "tiles.txt"}
+    (dataset,) = load_catalogue(write(tmp_path, {"toy": entry(archives=[packed])})).values()
+    (archive,) = dataset.archives
+    assert [(member.path, member.bytes) for member in archive.members] == [
+        ("tiles/a.png", 3),
+        ("tiles/b with blanks.png", 4),
+    ]
+
+
+def test_a_list_of_members_that_is_none_is_named_with_its_line(tmp_path):
+    (tmp_path / "tiles.txt").write_text("not a digest\n")
+    packed = {"path": "tiles.tar.xz", "bytes": 9, "sha256": "ab" * 32, "member_list": "tiles.txt"}
+    with pytest.raises(ConfigurationError, match=r"tiles\.txt, line 1"):
+        load_catalogue(write(tmp_path, {"toy": entry(archives=[packed])}))

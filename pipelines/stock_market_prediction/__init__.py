@@ -1,0 +1,5 @@
+"""Stock market: will a stock rise on the next day, how far will it swing, and is that better than chance?"""
+
+from pipelines.stock_market_prediction.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]
