@@ -179,6 +179,12 @@ def check_bucket(address: str, variable: str) -> None:
         ) from error
 
 
+def without_back_ends(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables for a process that keeps everything in files of its own and touches no shared server."""
+    shared = {*VARIABLES.values(), "MLFLOW_REGISTRY_URI"}
+    return {name: value for name, value in environment.items() if name not in shared}
+
+
 def shown(address: Any) -> str:
     """An address as it may be shown: without its password."""
     parts = urlsplit(str(address))

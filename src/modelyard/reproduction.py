@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from modelyard.back_ends import VARIABLES
+from modelyard.back_ends import without_back_ends
 from modelyard.errors import ConfigurationError, ModelyardError
 from modelyard.files import sha256_of_directory
 from modelyard.lineage import code_digest, lock_digest
@@ -141,8 +141,7 @@ def _run(project: str, record: dict[str, Any], checkout: Path, work: Path) -> No
         parameters = yaml.safe_dump({project: record["parameters"]}, sort_keys=False)
         (conf / _ENVIRONMENT / "parameters.yml").write_text(parameters)
         command = [sys.executable, "-m", "kedro", "run", f"--pipeline={project}", f"--env={_ENVIRONMENT}"]
-        shared = {*VARIABLES.values(), "MLFLOW_REGISTRY_URI"}  # what is only compared is registered and served nowhere
-        environment = {name: value for name, value in os.environ.items() if name not in shared} | {
+        environment = without_back_ends(os.environ) | {  # what is only compared is registered and served nowhere
             "MODELYARD_DATA_DIR": str(work),
             "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}",
         }

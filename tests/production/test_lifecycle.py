@@ -3,12 +3,16 @@ in S3. All tests read what this one run left."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import polars as pl
+import psutil
 import pytest
 import yaml
 from polars.testing import assert_frame_equal
@@ -16,7 +20,7 @@ from polars.testing import assert_frame_equal
 from modelyard.back_ends import VARIABLES
 from modelyard.errors import StorageError
 from modelyard.paths import repository
-from tests.services import Service, execute, s3_environment
+from tests.services import Service, execute, free_port, s3_environment
 
 PROJECT = "fraud_detection"
 
@@ -204,3 +208,36 @@ def test_a_tracking_database_that_is_gone_is_said_at_once(here, postgresql, monk
     with pytest.raises(StorageError, match="password authentication failed") as raised:
         client()
     assert "wrong-word" not in str(raised.value)
+
+
+def test_the_mlflow_pages_open_on_postgresql_and_no_command_line_shows_the_password(here, postgresql):
+    from modelyard.servers import mlflow_servers
+
+    [server] = mlflow_servers(free_port())
+    environment = os.environ | dict(server.environment)
+    process = subprocess.Popen(
+        server.command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        address = f"http://127.0.0.1:{server.port}/api/2.0/mlflow/registered-models/get?name={PROJECT}"
+        versions = answer(address, process)["registered_model"]["latest_versions"]
+        lines = [
+            " ".join(one.cmdline())
+            for one in (psutil.Process(process.pid), *psutil.Process(process.pid).children(True))
+        ]
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+    assert [version["version"] for version in versions] == ["1"]
+    assert len(lines) > 1
+    assert not [line for line in lines for word in postgresql.secrets() if word in line]
+
+
+def answer(address: str, process: subprocess.Popen) -> dict:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return httpx.get(address, timeout=10, trust_env=False).raise_for_status().json()
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise AssertionError(f"no answer; status {process.poll()}")

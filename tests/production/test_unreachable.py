@@ -143,6 +143,14 @@ def test_addresses_are_shown_without_a_password(address, expected):
     assert shown(address) == expected
 
 
+def test_a_reproduction_uses_no_shared_server(monkeypatch):
+    for variable in (*VARIABLES.values(), "MODELYARD_LOCK_WAIT_S"):
+        monkeypatch.setenv(variable, "shared")
+    left = back_ends.without_back_ends(os.environ)
+    assert left["MODELYARD_LOCK_WAIT_S"] == "shared"
+    assert not set(VARIABLES.values()) & set(left)
+
+
 def test_every_back_end_of_the_environment_is_documented():
     page = (repository() / "docs" / "production.md").read_text()
     demanded = (repository() / "conf" / "prod" / "back_ends.yml").read_text()

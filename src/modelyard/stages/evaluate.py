@@ -46,7 +46,7 @@ def make_evaluate(project: Project) -> Callable[..., Any]:
             primary=project.metrics.primary,
             greater_is_better=project.metrics.greater_is_better,
             metrics=intervals(project, rows, score_params, evaluate_params),
-            floor=_floor(project, examples, test, score_params),
+            floor=_floor(project, with_media(rows_of(examples, "train"), media, project.contract), test, score_params),
             champion=None if champion_rows is None else project.metrics.score(champion_rows, score_params),
         )
         seen = [*feature_names(project.feature_views), *(media.name for media in project.contract.media)]
@@ -173,9 +173,9 @@ def _resamples(rows: "pl.DataFrame", group: str | None, params: EvaluateParamete
         yield rows[index].with_columns(pl.Series(group, copies).cast(rows.schema[group]))
 
 
-def _floor(project: Project, examples: "pl.DataFrame", test: "pl.DataFrame", score_params: Any) -> dict[str, float]:
+def _floor(project: Project, train: "pl.DataFrame", test: "pl.DataFrame", score_params: Any) -> dict[str, float]:
     records = test.select(column.name for column in project.contract.columns if column.name in test.columns)
-    predictions = project.metrics.floor(rows_of(examples, "train"), test)
+    predictions = project.metrics.floor(train, test)
     return project.metrics.score(records.hstack(predictions), score_params)
 
 
