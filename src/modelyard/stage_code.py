@@ -22,7 +22,10 @@ STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # Training reports validation metrics, so predict() and score() in evaluate.py belong to it.
     "train": (("model", "train", "evaluate"), ("stages.train", "datasets.models")),
     "tune": (("model", "train", "evaluate"), ("stages.tune", "datasets.models")),
-    "evaluate": (("evaluate", "serve"), ("stages.evaluate", "stages.register", "stages.monitor", "datasets.model_registry", "lineage")),
+    "evaluate": (
+        ("evaluate", "serve"),
+        ("stages.evaluate", "stages.register", "stages.monitor", "datasets.model_registry", "lineage"),
+    ),
 }
 """Stage to the project's rooms and the spine's modules where its code begins."""
 
