@@ -39,8 +39,9 @@ def stage_modules(project: str, stage: str) -> list[Path]:
     dotted path (an offline store, a worker's entry point). Imports for type checking only are not followed.
     """
     rooms, spine = STAGES[stage]
-    begin = [f"pipelines.{project}.{room}" for room in rooms] + [f"modelyard.{module}" for module in spine]
-    todo = [file for name in begin if (file := _file_of(name))]
+    folder = repository() / "pipelines" / project
+    todo = [folder / f"{room}.py" for room in rooms]
+    todo += [file for module in spine if (file := _file_of(f"modelyard.{module}"))]
     found: set[Path] = set()
     while todo:
         file = todo.pop()
@@ -48,7 +49,7 @@ def stage_modules(project: str, stage: str) -> list[Path]:
             found.add(file)
             todo.extend(_imported(file))
     # The record says which functions are run; what it imports beyond them belongs to other stages.
-    found.add(repository() / "pipelines" / project / "pipeline.py")
+    found.add(folder / "pipeline.py")
     found.add(repository() / "src" / "modelyard" / "lifecycle.py")
     return sorted(found)
 

@@ -89,7 +89,7 @@ def _imported(root: Path) -> dict[str, list[str]]:
             if os.path.isdir(os.path.join(folder, name)) and name != "__pycache__" and os.fork() == 0:
                 __import__(f"pipelines.{name}.pipeline")
                 line = json.dumps([name, [library for library in heavy if library in sys.modules]])
-                os.write(1, f"{line}\n".encode())  # print may write in two parts
+                os.write(1, (line + os.linesep).encode())  # print may write in two parts
                 os._exit(0)
         while True:
             try:

@@ -97,7 +97,6 @@ def build_app(
 
 def _service(project: "Project", settings: ServingSettings, metrics: Metrics) -> ProjectService:
     sensitive = [column.name for column in project.contract.columns if column.sensitive]
-    sensitive += [media.name for media in project.contract.media]  # a log of requests is no archive of images
     log = RequestLog(
         project.name,
         served_folder(project.name),

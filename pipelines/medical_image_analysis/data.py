@@ -1,0 +1,195 @@
+"""Chest radiographs: simulated with a known ceiling, PneumoniaMNIST with its official split, or your own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.parameters import Parameters
+from modelyard.records import Column, Contract, Media
+from pipelines.medical_image_analysis import descriptors
+from pipelines.medical_image_analysis.features import UNKNOWN_SCANNER
+from pipelines.medical_image_analysis.own_pictures import read_own_pictures
+from pipelines.medical_image_analysis.pictures import SIDE
+from pipelines.medical_image_analysis.simulator import SimulationParameters, simulate
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from great_expectations.expectations.expectation import Expectation
+    from numpy.typing import NDArray
+
+CONTRACT = Contract(
+    key="exam_id",
+    event_time="event_time",
+    target="is_pneumonia",
+    group="patient_id",
+    columns=(
+        Column(name="exam_id", dtype="string", description="Identifies the picture."),
+        Column(name="event_time", dtype="datetime", description="When it was taken; the publication's day if unknown."),
+        Column(name="patient_id", dtype="string", description="Who is on it.", sensitive=True),
+        Column(name="scanner_id", dtype="string", description=f"What took it; '{UNKNOWN_SCANNER}' if not known."),
+        Column(name="is_pneumonia", dtype="bool", description="Whether the exam was labelled as pneumonia."),
+        *descriptors.COLUMNS,
+    ),
+    media=(
+        Media(
+            name="image",
+            dtype="uint8",
+            shape=(SIDE, SIDE),
+            description="Grey values 0 to 255, (H, W), rows from the top, the patient's right on the left.",
+        ),
+    ),
+)
+"""What records promise."""
+
+_PUBLISHED = datetime(2018, 2, 22, tzinfo=UTC)
+"""Kermany et al., Cell 172(5): the pictures of PneumoniaMNIST name no time of their own."""
+
+_OFFICIAL_COUNTS = {"train": (4_708, 3_494), "valid": (524, 389), "test": (624, 390)}
+"""Split to pictures and pictures with pneumonia, as MedMNIST publishes them."""
+
+
+class IngestParameters(Parameters):
+    """Where radiographs come from."""
+
+    source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")
+    dataset: Literal["pneumonia_mnist"] = Field("pneumonia_mnist", description="Public data set.")
+    simulation: SimulationParameters = Field(SimulationParameters(), description="The simulated hospital.")
+    path: str = Field("", description="Own data: a folder with a sub-folder for each class, or a CSV file.")
+    classes: Mapping[str, bool] = Field(
+        {"normal": False, "pneumonia": True},
+        description="Own data: name of a sub-folder or label to whether it means pneumonia.",
+    )
+    fewest_share: float = Field(
+        0.02, ge=0, lt=0.5, description="Share of the rarer class below which the labels cannot be right."
+    )
+
+
+def ingest(params: IngestParameters) -> pl.DataFrame:
+    """Brings the configured source's exams.
+
+    Args:
+        params: See :class:`IngestParameters`.
+
+    Returns:
+        Columns of :data:`CONTRACT` and ``image``; the official ``split``; ``parse_errors`` of own data.
+
+    Raises:
+        DataContractError: The own data cannot be understood, or the public ones are not those described.
+        ConfigurationError: ``source`` is ``own`` and nothing is there.
+        FetchError: The public data cannot be brought here.
+    """
+    match params.source:
+        case "simulated":
+            rows, pictures = simulate(params.simulation)
+            return with_pictures(rows.drop("severity", "true_risk"), pictures)
+        case "public":
+            return with_pictures(*_public(params.dataset))
+        case "own":
+            if not params.path:
+                raise ConfigurationError(
+                    "No own pictures are named.",
+                    where="medical_image_analysis.ingest.path",
+                    way_out="set it to a folder with a sub-folder for each class, or to a CSV file",
+                )
+            return with_pictures(*read_own_pictures(Path(params.path), params.classes))
+
+
+def with_pictures(rows: pl.DataFrame, pictures: NDArray[np.uint8]) -> pl.DataFrame:
+    """Puts pictures, shape (N, H, W), and what is measured on them beside the N rows they belong to."""
+    import polars as pl
+
+    image = pl.Series("image", pictures.reshape(len(pictures), -1))
+    return rows.hstack(descriptors.describe(pictures)).hstack([image])
+
+
+def _public(name: str) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
+    """The official set from its two parts; see the caveats in the catalogue."""
+    import numpy as np
+    import polars as pl
+
+    from modelyard.datasets.fetch import fetch
+
+    folder = fetch(name)
+    whole, balanced = (
+        np.load(folder / part / "pneumoniamnist.npz", allow_pickle=False) for part in ("imbalanced", "undersampled")
+    )
+    is_ill = {id(part): part["train_labels"][:, 0] == 1 for part in (whole, balanced)}
+    normal, ill = (
+        balanced["train_images"][~is_ill[id(balanced)]],
+        whole["train_images"][is_ill[id(whole)]],
+    )
+    parts = {
+        "train": (np.concatenate([normal, ill]), np.arange(len(normal) + len(ill)) >= len(normal)),
+        "valid": (whole["val_images"], whole["val_labels"][:, 0] == 1),
+        "test": (whole["test_images"], whole["test_labels"][:, 0] == 1),
+    }
+    _check_counts({split: (len(label), int(label.sum())) for split, (_, label) in parts.items()})
+    rows = pl.concat(
+        pl.DataFrame({"is_pneumonia": label}).select(
+            pl.format("{}_{}", pl.lit(split), pl.int_range(pl.len())).alias("exam_id"),
+            pl.lit(_PUBLISHED, dtype=pl.Datetime("us", "UTC")).alias("event_time"),
+            pl.format("{}_{}", pl.lit(split), pl.int_range(pl.len())).alias("patient_id"),
+            pl.lit(UNKNOWN_SCANNER).alias("scanner_id"),
+            "is_pneumonia",
+            pl.lit(split).alias("split"),
+        )
+        for split, (_, label) in parts.items()
+    )
+    return rows, np.concatenate([pictures for pictures, _ in parts.values()])
+
+
+def _check_counts(found: Mapping[str, tuple[int, int]]) -> None:
+    if found != _OFFICIAL_COUNTS:
+        raise DataContractError(
+            f"The rebuilt set has {found} (pictures, with pneumonia), the official one {_OFFICIAL_COUNTS}.",
+            where="pneumonia_mnist",
+            way_out="kedro data verify pneumonia_mnist",
+        )
+
+
+def expectations(params: IngestParameters) -> list[Expectation]:
+    """What exams must look like; the spine adds what the contract says (columns, types, key, missing values).
+
+    Args:
+        params: Those of :func:`ingest`; they decide how rare a class may be.
+    """
+    import great_expectations.expectations as gxe
+
+    bounds = [(column.name, 0.0, 1.0) for column in descriptors.COLUMNS if column.name.endswith(("_ratio", "_share"))]
+    bounds = [each for each in bounds if each[0] != "lung_brightness_ratio"]
+    return [
+        *(
+            gxe.ExpectColumnValuesToBeBetween(
+                column=name, min_value=low, max_value=high, description=f"'{name}' lies between {low:g} and {high:g}."
+            )
+            for name, low, high in [*bounds, ("entropy_bit", 0.0, 5.0), ("lung_brightness_ratio", 0.0, 6.0)]
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="contrast_ratio",
+            min_value=0.01,
+            description="A picture of nearly one grey value shows no chest: a blank exposure or a broken file.",
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="saturated_share",
+            max_value=0.9,
+            description="At most nine tenths of the pixels are black or white: else the exposure has failed.",
+        ),
+        gxe.ExpectColumnDistinctValuesToContainSet(
+            column="is_pneumonia",
+            value_set=[True, False],
+            description="There are exams of both classes: from one class nothing can be learned.",
+        ),
+        gxe.ExpectColumnMeanToBeBetween(
+            column="is_pneumonia",
+            min_value=params.fewest_share,
+            max_value=1 - params.fewest_share,
+            description=f"Each class has at least {params.fewest_share:.0%} of the exams: else labels were mixed up.",
+        ),
+    ]

@@ -1,0 +1,35 @@
+"""Wires the project: its record, and the pipeline that the lifecycle makes of it."""
+
+from kedro.pipeline import Pipeline
+
+from modelyard.lifecycle import assemble
+from modelyard.project import Api, Metrics, ModelFormat, Project
+from pipelines.medical_image_analysis.data import CONTRACT, expectations, ingest
+from pipelines.medical_image_analysis.evaluate import figures, floor, predict, score
+from pipelines.medical_image_analysis.features import FEATURE_VIEWS, derive_features
+from pipelines.medical_image_analysis.model import load, save
+from pipelines.medical_image_analysis.serve import EXAMPLE, ExamRequest, ExamResponse, decode, encode
+from pipelines.medical_image_analysis.train import fit, search_space
+
+PROJECT = Project(
+    name="medical_image_analysis",
+    title="Pneumonia on chest radiographs",
+    contract=CONTRACT,
+    ingest=ingest,
+    expectations=expectations,
+    feature_views=FEATURE_VIEWS,
+    derive_features=derive_features,
+    fit=fit,
+    search_space=search_space,
+    model_format=ModelFormat(save=save, load=load),
+    predict=predict,
+    metrics=Metrics(score=score, primary="roc_auc", greater_is_better=True, floor=floor, slices=("scanner_id",)),
+    figures=figures,
+    api=Api(request=ExamRequest, response=ExamResponse, decode=decode, encode=encode, example=EXAMPLE),
+    schedule="0 3 1 * *",  # the first of each month at 3:00 UTC: cultures of the month before are back
+)
+
+
+def create_pipeline() -> Pipeline:
+    """The project's lifecycle, from ingestion to a registered version."""
+    return assemble(PROJECT)

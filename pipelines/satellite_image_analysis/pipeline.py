@@ -1,0 +1,37 @@
+"""Wires the project: its record, and the pipeline that the lifecycle makes of it."""
+
+from kedro.pipeline import Pipeline
+
+from modelyard.lifecycle import assemble
+from modelyard.project import Api, Metrics, ModelFormat, Project
+from pipelines.satellite_image_analysis.data import CONTRACT, expectations, ingest
+from pipelines.satellite_image_analysis.evaluate import figures, floor, predict, score
+from pipelines.satellite_image_analysis.features import FEATURE_VIEWS, derive_features
+from pipelines.satellite_image_analysis.model import load, save
+from pipelines.satellite_image_analysis.serve import EXAMPLE, TileRequest, TileResponse, decode, encode
+from pipelines.satellite_image_analysis.train import fit, search_space
+
+PROJECT = Project(
+    name="satellite_image_analysis",
+    title="Storm damage on satellite tiles",
+    contract=CONTRACT,
+    ingest=ingest,
+    expectations=expectations,
+    feature_views=FEATURE_VIEWS,
+    derive_features=derive_features,
+    fit=fit,
+    search_space=search_space,
+    model_format=ModelFormat(save=save, load=load),
+    predict=predict,
+    metrics=Metrics(
+        score=score, primary="accuracy", greater_is_better=True, floor=floor, slices=("region_id", "is_new_place")
+    ),
+    figures=figures,
+    api=Api(request=TileRequest, response=TileResponse, decode=decode, encode=encode, example=EXAMPLE),
+    schedule="0 2 * 6-11 *",  # every night at 2:00 UTC of the hurricane season, June to November
+)
+
+
+def create_pipeline() -> Pipeline:
+    """The project's lifecycle, from ingestion to a registered version."""
+    return assemble(PROJECT)

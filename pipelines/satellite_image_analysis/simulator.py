@@ -1,0 +1,210 @@
+"""How do simulated tiles come about, and how good can any model be on them?
+
+Around each building lie ground, trees, a road and neighbours' roofs. A storm leaves muddy water on the ground and
+debris around the house; how much of both is the tile's severity. Whether inspectors call the building damaged is drawn
+with a probability that depends on the severity alone, so that no model of the tile can know more: the ceiling is known.
+Haze and the season change how all of it looks.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from modelyard.parameters import Parameters
+from pipelines.satellite_image_analysis.pictures import CHANNELS, SIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+_RISK_SLOPE, _RISK_CENTRE = 9.0, 0.45
+"""True risk = sigmoid(slope * (severity - centre)): without water and debris 1.7 %, with much of both nearly 100 %."""
+
+_GRASS, _SOIL, _TREE = (0.42, 0.5, 0.33), (0.56, 0.5, 0.42), (0.2, 0.3, 0.18)
+_ROAD, _WATER, _HAZE = (0.6, 0.6, 0.6), (0.36, 0.34, 0.27), (0.86, 0.88, 0.9)
+_ROOFS = ((0.5, 0.44, 0.42), (0.62, 0.6, 0.58), (0.42, 0.36, 0.33), (0.56, 0.42, 0.36))
+"""Reflectances in red, green, blue, read off tiles of the Hurricane Harvey set by eye."""
+
+_CHUNK = 64
+_N_TREES, _N_NEIGHBOURS = 6, 3
+
+
+class SimulationParameters(Parameters):
+    """What :func:`simulate` draws."""
+
+    seed: int = Field(0, ge=0, description="Seed of the simulation.")
+    n_tiles: int = Field(1_200, ge=20, le=100_000, description="Tiles, one building each.")
+    n_days: int = Field(30, ge=1, le=1_000, description="Days over which they are taken evenly.")
+    start_date: date = Field(date(2024, 8, 30), description="First day (UTC).")
+    hit_share: float = Field(0.5, gt=0, lt=1, description="Share of buildings that the storm has hit.")
+    noise: float = Field(0.02, ge=0, le=1, description="Standard deviation of the pixels' noise, 1 is white.")
+    haze: float = Field(0.1, ge=0, lt=1, description="Share of the light that haze replaces on the haziest day.")
+    drift: float = Field(
+        0.0, ge=0, le=1, description="How far the season has changed by the last day: 1 is dry grass in thick haze."
+    )
+
+
+def simulate(params: SimulationParameters) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
+    """Simulates tiles; the same parameters give the same pixels.
+
+    Returns:
+        One row for each tile, in time (``tile_id``, ``event_time``, ``longitude_deg``, ``latitude_deg``,
+        ``is_damaged``, ``severity`` and ``true_risk``, the probability with which ``is_damaged`` was drawn), and the
+        tiles, shape (N, 128, 128, 3).
+    """
+    import numpy as np
+    import polars as pl
+
+    rng, n = np.random.default_rng([params.seed, 1]), params.n_tiles
+    severity, true_risk, is_damaged = _storm(params)
+    elapsed = np.sort(rng.random(n))
+    start = datetime.combine(params.start_date, datetime.min.time(), UTC)
+    rows = pl.DataFrame(
+        {
+            "tile_id": [f"tile_{number:06d}" for number in range(n)],
+            "elapsed_us": (elapsed * params.n_days * 86_400e6).astype(np.int64),
+            "longitude_deg": rng.uniform(-96.4, -94.6, n).round(6),
+            "latitude_deg": rng.uniform(28.8, 30.2, n).round(6),
+            "is_damaged": is_damaged,
+            "severity": severity,
+            "true_risk": true_risk,
+        }
+    ).with_columns((pl.lit(start) + pl.duration(microseconds="elapsed_us")).dt.cast_time_unit("us").alias("event_time"))
+    haze = params.haze * (0.5 + 0.5 * np.sin(elapsed * params.n_days)) + 0.3 * params.drift * elapsed
+    tiles = np.empty((n, SIDE, SIDE, CHANNELS), np.uint8)
+    for begin in range(0, n, _CHUNK):
+        part = slice(begin, begin + _CHUNK)
+        dry = (params.drift * elapsed[part]).astype(np.float32)
+        scene = _scene(severity[part].astype(np.float32), dry, rng)
+        hazy = scene + haze[part].astype(np.float32)[:, None, None, None] * (np.array(_HAZE, np.float32) - scene)
+        seen = hazy + params.noise * rng.standard_normal(scene.shape, dtype=np.float32)
+        tiles[part] = np.clip(np.rint(255 * seen), 0, 255).astype(np.uint8)
+    return rows.drop("elapsed_us"), tiles
+
+
+def true_risks(params: SimulationParameters) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """What :func:`simulate` draws labels with, and the labels, both of shape (N,), in time; without any pixels."""
+    _, true_risk, is_damaged = _storm(params)
+    return true_risk, is_damaged
+
+
+def _storm(params: SimulationParameters) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Severity, true risk and label of each building, shape (N,)."""
+    import numpy as np
+
+    rng, n = np.random.default_rng([params.seed, 0]), params.n_tiles
+    is_hit = rng.random(n) < params.hit_share
+    severity = np.where(is_hit, 0.35 + rng.gamma(2.0, 0.25, n), rng.exponential(0.1, n))
+    true_risk = 1 / (1 + np.exp(-_RISK_SLOPE * (severity - _RISK_CENTRE)))
+    return severity, true_risk, rng.random(n) < true_risk
+
+
+def _scene(severity: Floats, dry: Floats, rng: np.random.Generator) -> Floats:
+    """What lies there, black 0 and white 1, shape (N, 128, 128, 3); ``dry``: how far the grass has faded, (N,)."""
+    import numpy as np
+
+    n = len(severity)
+    edge = ((np.arange(SIDE) + 0.5) / SIDE * 2 - 1).astype(np.float32)
+    y, x = np.meshgrid(edge, edge, indexing="ij")
+    relief, patches, grain = (_texture(n, cells, rng) for cells in (4, 16, 64))
+    soil = np.clip(0.5 + 0.35 * patches + dry[:, None, None], 0, 1)
+    scene = _mix(np.array(_GRASS, np.float32), np.array(_SOIL, np.float32), soil) + 0.03 * grain[..., None]
+    scene = _painted(scene, _road(n, x, y, rng), _ROAD)
+    for _ in range(_N_TREES):
+        scene = _painted(scene, _disc(n, x, y, rng), _TREE)
+    # Half of the severity's mean goes into water, the rest into debris; which prevails differs from tile to tile.
+    wet = rng.beta(2, 2, n).astype(np.float32)
+    level = np.clip(1.6 * severity * wet, 0, 1.3)[:, None, None]
+    scene = _painted(scene, _soft(-12 * (1.5 * level - 1 + 0.7 * relief)), _WATER)
+    for number in range(_N_NEIGHBOURS + 1):
+        roof = _roof(n, x, y, rng, is_centre=number == _N_NEIGHBOURS)
+        scene = _painted(scene, roof, _pick(_ROOFS, n, rng))
+    density = np.clip(1.2 * severity * (1 - wet), 0, 1)[:, None, None]
+    near = np.exp(-(x**2 + y**2) / 0.45)
+    rubble = (rng.random((n, SIDE // 2, SIDE // 2), dtype=np.float32) < 0.3).repeat(2, 1).repeat(2, 2)
+    shade = rng.uniform(0.25, 0.95, (n, SIDE // 2, SIDE // 2)).astype(np.float32).repeat(2, 1).repeat(2, 2)
+    return _painted(scene, density * near * rubble, shade[..., None])
+
+
+def _mix(first: Floats, second: Floats, share: Floats) -> Floats:
+    mixed: Floats = first + share[..., None] * (second - first)
+    return mixed
+
+
+def _painted(scene: Floats, mask: Floats, colour: Sequence[float] | Floats) -> Floats:
+    """The scene with a colour (3 numbers, or one for each tile or pixel) where the mask (N, H, W) is 1."""
+    import numpy as np
+
+    painted: Floats = scene + mask[..., None].astype(np.float32) * (np.asarray(colour, np.float32) - scene)
+    return painted
+
+
+def _soft(distance: Floats) -> Floats:
+    """A mask that is 1 inside (below 0), 0 outside, and soft in between."""
+    import numpy as np
+
+    mask: Floats = (1 / (1 + np.exp(np.minimum(distance, 60)))).astype(np.float32)
+    return mask
+
+
+def _texture(n: int, cells: int, rng: np.random.Generator) -> Floats:
+    """Smooth random relief with that many cells along each side, about standard normal, shape (N, 128, 128)."""
+    import numpy as np
+
+    coarse = rng.standard_normal((n, cells + 1, cells + 1), dtype=np.float32)
+    place = np.linspace(0, cells, SIDE, dtype=np.float32)
+    low = np.minimum(place.astype(np.int64), cells - 1)
+    share = place - low
+    share = share * share * (3 - 2 * share)
+    rows = coarse[:, low] + share[None, :, None] * (coarse[:, low + 1] - coarse[:, low])
+    texture: Floats = rows[:, :, low] + share * (rows[:, :, low + 1] - rows[:, :, low])
+    return texture
+
+
+def _road(n: int, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+    import numpy as np
+
+    angle = rng.uniform(0, np.pi, (n, 1, 1)).astype(np.float32)
+    offset = (rng.choice([-1, 1], (n, 1, 1)) * rng.uniform(0.45, 0.9, (n, 1, 1))).astype(np.float32)
+    distance = np.abs(np.cos(angle) * x + np.sin(angle) * y - offset)
+    return _soft((60 * (distance - 0.09)).astype(np.float32))
+
+
+def _disc(n: int, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+    import numpy as np
+
+    centre_x, centre_y = rng.uniform(-1, 1, (2, n, 1, 1)).astype(np.float32)
+    radius = rng.uniform(0.05, 0.2, (n, 1, 1)).astype(np.float32)
+    return _soft(25 * (np.hypot(x - centre_x, y - centre_y) / radius - 1))
+
+
+def _roof(n: int, x: Floats, y: Floats, rng: np.random.Generator, *, is_centre: bool) -> Floats:
+    """A turned rectangle: the building itself in the centre, or a neighbour's."""
+    import numpy as np
+
+    farthest = 0.05 if is_centre else 1.0
+    centre_x, centre_y = rng.uniform(-farthest, farthest, (2, n, 1, 1)).astype(np.float32)
+    if not is_centre:
+        centre_x = np.where(np.abs(centre_x) < 0.6, np.copysign(0.75, centre_x), centre_x)
+    angle = rng.uniform(0, np.pi, (n, 1, 1)).astype(np.float32)
+    length, width = rng.uniform(0.15, 0.34, (2, n, 1, 1)).astype(np.float32)
+    along = np.abs(np.cos(angle) * (x - centre_x) + np.sin(angle) * (y - centre_y)) - length
+    across = np.abs(-np.sin(angle) * (x - centre_x) + np.cos(angle) * (y - centre_y)) - width
+    return _soft(80 * np.maximum(along, across))
+
+
+def _pick(colours: Sequence[Sequence[float]], n: int, rng: np.random.Generator) -> Floats:
+    """One of the colours for each tile, a little lighter or darker, shape (N, 1, 1, 3)."""
+    import numpy as np
+
+    chosen = np.array(colours, np.float32)[rng.integers(0, len(colours), n)]
+    picked: Floats = (chosen * rng.uniform(0.85, 1.15, (n, 1)).astype(np.float32))[:, None, None, :]
+    return picked
