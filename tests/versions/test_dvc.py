@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -66,6 +67,8 @@ def checkout(tmp_path_factory) -> Checkout:
             shutil.copy(source, target)
     for name in ("dvc.yaml", "pyproject.toml", "requirements.lock", ".gitignore"):
         shutil.copy(ROOT / name, made.folder)
+    stages = made.folder / "dvc.yaml"  # one project is enough
+    stages.write_text(re.sub(r"(foreach: &projects\n)(?: +- \w+\n)+", rf"\1      - {PROJECT}\n", stages.read_text()))
     parameters = made.folder / "conf" / "base" / PROJECT / "parameters.yml"
     values = yaml.safe_load(parameters.read_text())[PROJECT]
     values |= yaml.safe_load((ROOT / "conf" / "ci" / PROJECT / "parameters.yml").read_text())[PROJECT]
