@@ -1,0 +1,157 @@
+"""How are the public files read? PSL's tables of months, and the netCDF-4 files of the Madden-Julian Oscillation."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelyard.datasets.fetch import fetch
+from modelyard.errors import ConfigurationError, DataContractError
+from pipelines.climate_pattern_recognition.series import COVARIATES
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+TEST_BEGINS = {"psl_climate_indices": datetime(1995, 1, 1, tzinfo=UTC), "mjo_rmm": datetime(2006, 1, 1, tzinfo=UTC)}
+"""The split of ``conf/base/public_data.yml``: first instant that is forecast in the test."""
+
+_NINO34 = "nina34"
+_PSL_FILES = {"nino3_index": "nina3", "nino4_index": "nina4"} | {
+    name: name.removesuffix("_index") for name in COVARIATES[2:]
+}
+"""Column to file; PSL calls the Niño regions "nina". Not used: oni and mei, means over months that look ahead."""
+
+_OBSERVED, _HINDCAST = "RMM1.observed.interannual.1974-06.2017-07.nc", "GMAO-GEOS-V2p1.RMM1.nc"
+
+
+def read_enso() -> pl.DataFrame:
+    """The months of ``psl_climate_indices``, 1950 to 2015.
+
+    Every index is an anomaly from the mean of its calendar month before the test begins, the covariates in units of
+    their spread, so that nothing of the test is in them.
+
+    Returns:
+        ``series``, ``event_time``, ``first_index`` (Niño 3.4, °C) and the covariates.
+    """
+    import polars as pl
+
+    folder = fetch("psl_climate_indices")
+    months = read_psl(folder / f"{_NINO34}.data").rename({"value": "first_index"})
+    for name, stem in _PSL_FILES.items():
+        months = months.join(read_psl(folder / f"{stem}.data").rename({"value": name}), on="event_time", how="left")
+    is_before = pl.col("event_time") < TEST_BEGINS["psl_climate_indices"]
+    month = pl.col("event_time").dt.month()
+    anomalies = months.with_columns(
+        pl.col(name) - pl.col(name).filter(is_before).mean().over(month) for name in ("first_index", *_PSL_FILES)
+    ).with_columns(pl.col(name) / pl.col(name).filter(is_before).std() for name in _PSL_FILES)
+    return anomalies.filter(pl.col("first_index").is_not_null()).with_columns(pl.lit("nino34").alias("series"))
+
+
+def read_psl(path: Path) -> pl.DataFrame:
+    """One file in PSL's format: first and last year, a line of twelve months for each, the missing code, a note.
+
+    Returns:
+        ``event_time`` (first of the month, UTC) and ``value``, null where the file has its own missing code. The codes
+        differ from file to file; one threshold for all would delete real values of the QBO.
+
+    Raises:
+        DataContractError: The file does not have this form.
+    """
+    import polars as pl
+
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        first, last = (int(word) for word in lines[0].split())
+        table = [line.split() for line in lines[1 : last - first + 2]]
+        years = [int(row[0]) for row in table]
+        numbers = [[float(word) for word in row[1:13]] for row in table]
+        code = float(lines[last - first + 2].split()[0])
+    except (ValueError, IndexError) as error:
+        raise DataContractError(
+            f"The file is not in PSL's format: {error}.", where=str(path), way_out="fetch the data set again"
+        ) from error
+    if years != list(range(first, last + 1)) or any(len(row) != 12 for row in numbers):
+        raise DataContractError(
+            f"The file does not have twelve months for each of the years {first} to {last}.",
+            where=str(path),
+            way_out="fetch the data set again",
+        )
+    times = [datetime(year, month, 1, tzinfo=UTC) for year in years for month in range(1, 13)]
+    values = [None if math.isclose(value, code, abs_tol=1e-6) else value for row in numbers for value in row]
+    return pl.DataFrame(
+        {"event_time": times, "value": values}, schema={"event_time": pl.Datetime("us", "UTC"), "value": pl.Float64}
+    )
+
+
+def read_mjo() -> pl.DataFrame:
+    """The days of ``mjo_rmm``, 1974 to 2017.
+
+    Returns:
+        ``series``, ``event_time``, ``first_index`` (RMM1), ``second_index`` (RMM2). The slots without a time or a value
+        (the satellite gap of 1978) are left out.
+    """
+    import numpy as np
+    import polars as pl
+
+    arrays = _netcdf(fetch("mjo_rmm") / _OBSERVED, ("time", "rmm1", "rmm2"))
+    is_known = np.isfinite(arrays["time"]) & np.isfinite(arrays["rmm1"]) & np.isfinite(arrays["rmm2"])
+    return pl.DataFrame(
+        {
+            "event_time": _times(arrays["time"][is_known], datetime(1974, 6, 3, tzinfo=UTC)),
+            "first_index": arrays["rmm1"][is_known],
+            "second_index": arrays["rmm2"][is_known],
+        }
+    ).with_columns(pl.lit("rmm").alias("series"))
+
+
+def read_hindcast() -> pl.DataFrame:
+    """NASA's dynamical forecasts of RMM1: the mean of the four members of GMAO-GEOS-V2p1.
+
+    A forecast that starts at midnight has seen the day before, which is its issue time here: its first day is lead 1.
+    With that convention it has the skill that the catalogue's entry tells.
+
+    Returns:
+        ``event_time``, ``lead_count``, ``dynamical_index``.
+    """
+    import numpy as np
+    import polars as pl
+
+    arrays = _netcdf(fetch("mjo_rmm") / _HINDCAST, ("S", "L", "RMM1"))
+    mean = arrays["RMM1"].astype(np.float64).mean(axis=1)
+    issued = _times(arrays["S"].astype(np.float64) - 1, datetime(1960, 1, 1, tzinfo=UTC))
+    leads = np.rint(arrays["L"] + 0.5).astype(np.int64)
+    return pl.DataFrame(
+        {
+            "event_time": [time for time in issued for _ in leads],
+            "lead_count": np.tile(leads, len(issued)),
+            "dynamical_index": mean.reshape(-1),
+        },
+        schema_overrides={"event_time": pl.Datetime("us", "UTC")},
+    ).filter(pl.col("dynamical_index").is_finite() & (pl.col("dynamical_index").abs() < 100))
+
+
+def _netcdf(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
+    """Variables of a netCDF-4 file, which is an HDF5 file."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise ConfigurationError(
+            "The package h5py, which reads the files of this data set, is not installed.",
+            where="climate_pattern_recognition.ingest.dataset: mjo_rmm",
+            way_out="install the project's requirements, or choose dataset: psl_climate_indices",
+        ) from error
+    try:
+        with h5py.File(path, "r") as file:
+            return {name: file[name][...] for name in names}
+    except (OSError, KeyError) as error:
+        raise DataContractError(
+            f"The file cannot be read as netCDF-4: {error}.", where=str(path), way_out="kedro data verify mjo_rmm"
+        ) from error
+
+
+def _times(days: NDArray[np.float64], origin: datetime) -> list[datetime]:
+    return [origin + timedelta(days=round(day)) for day in days.tolist()]

@@ -1,0 +1,78 @@
+"""At what pace has a collection moved lately? What was known just before each piece, never the piece itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from modelyard.feature_store.schema import Feature, FeatureView, feature_names
+from modelyard.parameters import Parameters
+
+if TYPE_CHECKING:
+    import polars as pl
+
+UNKNOWN_COLLECTION = "unknown"
+"""Collection of pieces that do not name one: nothing is known about its past."""
+
+FEATURE_VIEWS = (
+    FeatureView(
+        name="collection_style",
+        entity="collection_id",
+        entity_dtype="string",
+        ttl=timedelta(days=90),
+        description="How a collection's pieces of the 90 days before a moment were on average.",
+        features=(
+            Feature(
+                name="collection_change_90d",
+                dtype="float64",
+                description="Mean `change_share` of the collection's earlier pieces of 90 days; null for too few.",
+            ),
+            Feature(
+                name="collection_minor_90d",
+                dtype="float64",
+                description="Share of minor among the collection's earlier pieces of 90 days; null for too few.",
+            ),
+        ),
+    ),
+)
+"""The features' schema."""
+
+STYLE = tuple(feature_names(FEATURE_VIEWS))
+"""Names of the two numbers, in the network's order."""
+
+
+class FeatureParameters(Parameters):
+    """What may vary without changing the features' meaning."""
+
+    fewest_pieces: int = Field(5, ge=1, description="Earlier pieces below which a collection's style is not known.")
+
+
+def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[str, pl.DataFrame]:
+    """Computes the feature view; a row at time t uses the collection's pieces in [t - 90 days, t).
+
+    Args:
+        records: Columns ``collection_id``, ``event_time``, ``change_share``, ``is_minor``, in any order of rows.
+        params: See :class:`FeatureParameters`.
+
+    Returns:
+        View name to frame (``collection_id``, ``event_time``, features in the schema's order), one row for each
+        collection and time, sorted by both.
+    """
+    import polars as pl
+
+    is_known = (pl.col("n_pieces") >= params.fewest_pieces) & (pl.col("collection_id") != UNKNOWN_COLLECTION)
+    style = (
+        records.sort("collection_id", "event_time")
+        .with_columns(pl.col("is_minor").cast(pl.Float64))
+        .rolling("event_time", period="90d", group_by="collection_id", closed="left")
+        .agg(
+            pl.len().alias("n_pieces"),
+            pl.col("change_share").mean().alias("collection_change_90d"),
+            pl.col("is_minor").mean().alias("collection_minor_90d"),
+        )
+        .unique(["collection_id", "event_time"], keep="last", maintain_order=True)
+        .select("collection_id", "event_time", *(pl.when(is_known).then(name).alias(name) for name in STYLE))
+    )
+    return {"collection_style": style}

@@ -1,0 +1,206 @@
+"""How do simulated pieces come about, and how well can anybody predict them?
+
+Four voices in a key. In each frame the chord is held or moves along a Markov chain over the seven degrees; each
+phrase of eight frames ends in a cadence, dominant and tonic. Given the chord, the voices go where the least motion
+without parallel fifths and octaves takes them, so that chance is in the chain alone. Whoever knows the key, the
+collection's pace and the chain knows the probability of every key in the next frame; no model that answers with one
+probability for each key can have a smaller expected loss: the ceiling is known.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from functools import cache
+from itertools import product
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from modelyard.parameters import Parameters
+from pipelines.music_generation.rolls import LOWEST, N_KEYS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from pipelines.music_generation.rolls import Roll
+
+Voicing = tuple[int, int, int, int]
+"""Bass, tenor, alto, soprano as MIDI numbers, as if the tonic were C."""
+
+_PHRASE = 8
+_TRIADS = {
+    False: ((0, 4, 7), (2, 5, 9), (4, 7, 11), (5, 9, 0), (7, 11, 2), (9, 0, 4), (11, 2, 5)),
+    True: ((0, 3, 7), (2, 5, 8), (3, 7, 10), (5, 8, 0), (7, 11, 2), (8, 0, 3), (11, 2, 5)),
+}
+_CHAIN = (
+    (0.00, 0.15, 0.05, 0.30, 0.30, 0.15, 0.05),
+    (0.00, 0.00, 0.00, 0.15, 0.70, 0.00, 0.15),
+    (0.00, 0.10, 0.00, 0.40, 0.00, 0.50, 0.00),
+    (0.25, 0.20, 0.00, 0.00, 0.45, 0.00, 0.10),
+    (0.65, 0.00, 0.00, 0.10, 0.00, 0.25, 0.00),
+    (0.00, 0.35, 0.10, 0.30, 0.25, 0.00, 0.00),
+    (0.85, 0.00, 0.15, 0.00, 0.00, 0.00, 0.00),
+)
+"""From degree (row) to degree, where the chord moves; nobody stays."""
+
+_RANGES = ((38, 55), (48, 65), (55, 71), (60, 78))
+_TONICS = (-5, 0, 2, 5)
+"""Of the pieces: G, C, D, F."""
+
+_START: Voicing = (48, 55, 64, 72)
+
+
+class SimulationParameters(Parameters):
+    """What :func:`simulate` composes."""
+
+    seed: int = Field(0, ge=0, description="Seed of the simulation.")
+    n_pieces: int = Field(600, ge=10, le=100_000, description="Pieces.")
+    n_phrases: int = Field(6, ge=1, le=100, description="Phrases of eight frames in a piece.")
+    n_days: int = Field(360, ge=1, le=5_000, description="Days over which they are spread evenly.")
+    start_date: date = Field(date(2024, 1, 1), description="First day (UTC).")
+    n_collections: int = Field(4, ge=1, le=100, description="Collections, each with its own pace.")
+    slowest_share: float = Field(0.4, gt=0, lt=1, description="Probability of a new chord in the slowest collection.")
+    fastest_share: float = Field(0.9, gt=0, lt=1, description="Probability of a new chord in the fastest collection.")
+    minor_share: float = Field(0.4, ge=0, le=1, description="Share of pieces in minor.")
+    drift: float = Field(
+        0.0, ge=0, le=1, description="How far all collections move towards a new chord in each frame until the end."
+    )
+
+
+def simulate(params: SimulationParameters) -> tuple[pl.DataFrame, list[Roll]]:
+    """Composes; the same parameters give the same notes.
+
+    Returns:
+        One row for each piece, in time (``piece_id``, ``event_time``, ``collection_id`` and ``lowest_nll_nats``, the
+        smallest expected loss of its frames from the second on), and the rolls, shape (T, 88).
+    """
+    import numpy as np
+    import polars as pl
+
+    n = params.n_pieces
+    rng = np.random.default_rng(params.seed)
+    elapsed = np.sort(rng.random(n))
+    collection = rng.integers(0, params.n_collections, n)
+    paces = np.linspace(params.slowest_share, params.fastest_share, params.n_collections)[collection]
+    paces = paces + (1 - paces) * params.drift * elapsed
+    composed = [_compose(float(pace), params, rng) for pace in paces]
+    start = datetime.combine(params.start_date, datetime.min.time(), UTC)
+    rows = pl.DataFrame(
+        {
+            "piece_id": [f"piece_{number:06d}" for number in range(n)],
+            "elapsed_us": (elapsed * params.n_days * 86_400e6).astype(np.int64),
+            "collection_id": [f"collection_{number}" for number in collection],
+            "lowest_nll_nats": [nll for _, nll in composed],
+        }
+    ).with_columns((pl.lit(start) + pl.duration(microseconds="elapsed_us")).dt.cast_time_unit("us").alias("event_time"))
+    return rows.drop("elapsed_us"), [roll for roll, _ in composed]
+
+
+def _compose(pace: float, params: SimulationParameters, rng: np.random.Generator) -> tuple[Roll, float]:
+    """A piece, and the smallest expected loss of its frames from the second on."""
+    import numpy as np
+
+    is_minor, shift = bool(rng.random() < params.minor_share), int(rng.choice(_TONICS))
+    roll = np.zeros((params.n_phrases * _PHRASE, N_KEYS), dtype=bool)
+    voicing, degree, nll = voiced(_START, 0, is_minor), 0, 0.0
+    for frame in range(len(roll)):
+        if frame:
+            rate = moves(frame, pace)
+            target = _cadence(frame)
+            nll += lowest_loss(probabilities(voicing, degree, is_minor, target, rate))
+            if rng.random() < rate:
+                degree = int(rng.choice(7, p=_CHAIN[degree])) if target is None else target
+                voicing = voiced(voicing, degree, is_minor)
+        roll[frame, np.array(voicing) + shift - LOWEST] = True
+    return roll, nll
+
+
+def _cadence(frame: int) -> int | None:
+    """The degree that the phrase asks for in its last two frames."""
+    return {_PHRASE - 2: 4, _PHRASE - 1: 0}.get(frame % _PHRASE)
+
+
+def moves(frame: int, pace: float) -> float:
+    """Probability that a frame brings a new chord: certain in a cadence."""
+    return pace if _cadence(frame) is None else 1.0
+
+
+def probabilities(
+    voicing: Voicing, degree: int, is_minor: bool, target: int | None, rate: float
+) -> NDArray[np.float64]:
+    """Probability of each key (tonic C) in the next frame, shape (88,).
+
+    Args:
+        voicing: What sounds.
+        degree: Its degree, 0 to 6.
+        is_minor: The mode.
+        target: The degree that comes if the chord moves; None: as the chain has it.
+        rate: Probability that the chord moves.
+    """
+    import numpy as np
+
+    held = np.zeros(N_KEYS)
+    held[np.array(voicing) - LOWEST] = 1
+    return (1 - rate) * held + rate * _moved(voicing, degree, is_minor, target)
+
+
+@cache
+def _moved(voicing: Voicing, degree: int, is_minor: bool, target: int | None) -> NDArray[np.float64]:
+    import numpy as np
+
+    shares = enumerate(_CHAIN[degree]) if target is None else [(target, 1.0)]
+    result = np.zeros(N_KEYS)
+    for following, share in shares:
+        if share:
+            result[np.array(voiced(voicing, following, is_minor)) - LOWEST] += share
+    return result
+
+
+def lowest_loss(probability: NDArray[np.float64]) -> float:
+    """Entropy of independent keys with these probabilities, nats: the smallest expected loss."""
+    import numpy as np
+
+    inner = probability[(probability > 0) & (probability < 1)]
+    return float(-(inner * np.log(inner) + (1 - inner) * np.log1p(-inner)).sum())
+
+
+@cache
+def voiced(before: Voicing, degree: int, is_minor: bool) -> Voicing:
+    """The chord where the voices move least: complete, root in the bass, no parallel fifths and octaves if possible.
+
+    Args:
+        before: What sounded.
+        degree: The chord's degree, 0 to 6.
+        is_minor: The mode.
+    """
+    return min(_voicings(degree, is_minor), key=lambda voicing: (_effort(before, voicing), voicing))
+
+
+@cache
+def _voicings(degree: int, is_minor: bool) -> tuple[Voicing, ...]:
+    triad = _TRIADS[is_minor][degree]
+    choices = [
+        [pitch for pitch in range(low, high + 1) if pitch % 12 in (triad if voice else triad[:1])]
+        for voice, (low, high) in enumerate(_RANGES)
+    ]
+    return tuple(
+        (bass, tenor, alto, soprano)
+        for bass, tenor, alto, soprano in product(*choices)
+        if bass < tenor < alto < soprano
+        and soprano - alto <= 12
+        and alto - tenor <= 12
+        and {pitch % 12 for pitch in (bass, tenor, alto, soprano)} == set(triad)
+    )
+
+
+def _effort(before: Voicing, after: Voicing) -> int:
+    steps = [b - a for a, b in zip(before, after, strict=True)]
+    effort = sum(map(abs, steps)) + 3 * sum(abs(step) > 5 for step in steps[1:])
+    for low in range(4):
+        for high in range(low + 1, 4):
+            interval = (before[high] - before[low]) % 12
+            moves_so = steps[low] != 0 and steps[low] == steps[high]
+            effort += 30 * (interval in (0, 7) and moves_so)
+    return effort

@@ -1,0 +1,138 @@
+"""Laws of the oscillations, the ceiling, and the API."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from pipelines.climate_pattern_recognition.evaluate import ScoreParameters, predict, score
+from pipelines.climate_pattern_recognition.oscillations import forecast_phases, observed_phase
+from pipelines.climate_pattern_recognition.serve import EXAMPLE, ForecastRequest, decode, encode
+from pipelines.climate_pattern_recognition.simulator import SimulationParameters, perfect_forecast, simulate
+
+
+def test_the_farther_ahead_the_wider(trained):
+    test = trained.rows("test")
+    rows = test.select("lead_count").hstack(predict(trained.model, test))
+    means = rows.group_by("lead_count").agg(pl.col("forecast_first_spread").mean()).sort("lead_count")
+    assert means["forecast_first_spread"].is_sorted()
+    assert means["forecast_first_spread"].n_unique() == 4
+
+
+def test_intervals_hold_what_they_promise(trained):
+    test = trained.rows("test")
+    scores = score(test.hstack(predict(trained.model, test)), ScoreParameters(interval_share=0.8))
+    assert scores["interval_coverage"] == pytest.approx(0.8, abs=0.05)
+
+
+def test_the_oscillation_turns_and_its_forecast_turns_with_it(trained):
+    """Ten days are a quarter of a turn: RMM1 follows where RMM2 was, as the system rotates."""
+    test = trained.rows("test").filter(pl.col("lead_count") == 10)
+    answers = predict(trained.model, test)
+    turned = np.corrcoef(answers["forecast_first"], test["second_index"])[0, 1]
+    assert abs(turned) > 0.9
+
+
+def test_nobody_beats_the_perfect_forecast_and_it_is_calibrated():
+    params = SimulationParameters(oscillation="enso", n_years=300)
+    states = simulate(params).select("first_index", "second_index").to_numpy()
+    mean, spread = perfect_forecast(params, 6)
+    place = (states[6:] - mean[:-6]) / spread[:-6]
+    assert np.isnan(mean[-6:]).all()
+    assert place.mean() == pytest.approx(0, abs=0.08)
+    assert place.std() == pytest.approx(1, abs=0.05)
+
+
+def test_el_nino_is_locked_to_the_season():
+    series = simulate(SimulationParameters(oscillation="enso", n_years=400))
+    by_month = series.group_by(pl.col("event_time").dt.month()).agg(pl.col("first_index").std()).sort("event_time")
+    spread = by_month["first_index"].to_list()
+    assert spread.index(max(spread)) + 1 in (11, 12, 1, 2)
+    assert max(spread) > 1.2 * min(spread)
+    flat = simulate(SimulationParameters(oscillation="enso", n_years=400, seasonality=0))
+    flat_spread = flat.group_by(pl.col("event_time").dt.month()).agg(pl.col("first_index").std())["first_index"]
+    assert flat_spread.max() < 1.1 * flat_spread.min()
+
+
+def test_drift_moves_the_last_quarter_only_and_the_ceiling_knows_it():
+    still, moved = (SimulationParameters(oscillation="enso", n_years=20, drift=drift) for drift in (0.0, 2.0))
+    shift = (simulate(moved)["first_index"] - simulate(still)["first_index"]).to_numpy()
+    assert shift[:180] == pytest.approx(0)
+    assert shift[-1] == pytest.approx(2, abs=0.05)
+    difference = perfect_forecast(moved, 3)[0][:-3, 0] - perfect_forecast(still, 3)[0][:-3, 0]
+    assert difference == pytest.approx(shift[3:])
+
+
+def test_phases_are_wheelers_and_hendons_octants():
+    angle = np.deg2rad(np.array([200, 250, 290, 340, 20, 70, 110, 160]))
+    assert observed_phase("mjo", 2 * np.cos(angle), 2 * np.sin(angle)).tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert observed_phase("mjo", np.array([0.5]), np.array([0.5])).tolist() == [0]
+    assert observed_phase("enso", np.array([-0.5, 0.49, 0.5]), np.zeros(3)).tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize("oscillation", ["enso", "mjo"])
+def test_phase_probabilities_are_shares_of_drawn_outcomes(oscillation):
+    random = np.random.default_rng(0)
+    mean, spread = np.array([[0.8, -0.9]]), np.array([[0.5, 0.7]])
+    drawn = mean + spread * random.standard_normal((100_000, 2))
+    seen = np.bincount(observed_phase(oscillation, drawn[:, 0], drawn[:, 1]), minlength=9) / len(drawn)
+    found = forecast_phases(oscillation, mean, spread)
+    assert found.phase[0] == seen.argmax()
+    assert found.phase_probability[0] == pytest.approx(seen.max(), abs=0.02)
+    assert found.active_probability[0] == pytest.approx(1 - seen[0], abs=0.02)
+
+
+def test_serving_answers_what_the_batch_predicts(trained):
+    wanted = trained.rows("test").filter(pl.col("lead_count") == 10)[150]
+    issued = wanted["event_time"][0]
+    series = trained.examples.unique("event_time").sort("event_time").filter(pl.col("event_time") <= issued).tail(120)
+    request = ForecastRequest(
+        oscillation="mjo",
+        event_time=issued,
+        lead_count=10,
+        first_indices=series["first_index"].to_list(),
+        second_indices=series["second_index"].to_list(),
+    )
+    batch, (answer,) = predict(trained.model, wanted), encode(predict(trained.model, decode([request])))
+    assert answer.first_mean == pytest.approx(batch["forecast_first"][0], rel=1e-5)
+    assert answer.first_spread == pytest.approx(batch["forecast_first_spread"][0], rel=1e-5)
+    assert answer.phase == batch["phase"][0]
+    assert answer.first_quantiles == sorted(answer.first_quantiles)
+
+
+def test_a_lead_or_an_oscillation_that_was_not_learnt_has_no_answer_and_spoils_no_other(trained):
+    requests = [
+        EXAMPLE,
+        EXAMPLE.model_copy(update={"lead_count": 6}),
+        EXAMPLE.model_copy(update={"oscillation": "enso"}),
+    ]
+    known, *unknown = encode(predict(trained.model, decode(requests)))
+    assert known.first_mean is not None
+    assert all(value is None for answer in unknown for value in answer.model_dump().values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"second_indices": [0.1]},
+        {"first_indices": []},
+        {"first_indices": [99.9]},
+        {"lead_count": 0},
+        {"oscillation": "nao"},
+        {"event_time": datetime(2017, 1, 20)},  # no zone
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused(change):
+    with pytest.raises(ValidationError):
+        ForecastRequest.model_validate(EXAMPLE.model_dump() | change)
+
+
+def test_months_of_a_request_end_at_its_month():
+    request = ForecastRequest(
+        oscillation="enso", event_time=datetime(1997, 5, 17, tzinfo=UTC), lead_count=3, first_indices=[0.1, 0.4, 0.9]
+    )
+    row = decode([request]).row(0, named=True)
+    assert (row["first_index_lag_0"], row["first_index_lag_2"], row["first_index_lag_3"]) == (0.9, 0.1, None)
+    assert row["event_time"] == datetime(1997, 5, 1, tzinfo=UTC)

@@ -1,0 +1,165 @@
+"""Series and records: what is regular is taken, what is not is refused with the way out, and nothing looks ahead."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from modelyard.errors import ConfigurationError, DataContractError
+from pipelines.climate_pattern_recognition.data import CONTRACT, IngestParameters, expectations, ingest
+from pipelines.climate_pattern_recognition.series import PeriodParameters, records_of, regular, split_by_target
+from pipelines.climate_pattern_recognition.sources import read_psl
+
+
+def months(n=240, begin=1980):
+    times = [datetime(begin + k // 12, k % 12 + 1, 1, tzinfo=UTC) for k in range(n)]
+    values = [round(float(np.sin(k / 7)), 3) for k in range(n)]
+    return pl.DataFrame({"event_time": times, "first_index": values})
+
+
+def own(path, table, **changes):
+    table.with_columns(pl.col("event_time").dt.strftime("%Y-%m-%d")).write_csv(path)
+    return ingest(IngestParameters(source="own", path=str(path), leads=(1, 3), **changes))
+
+
+def test_every_record_is_an_issue_time_and_what_came_lead_steps_later(tmp_path):
+    table = months()
+    records = own(tmp_path / "nino.csv", table)
+    assert set(records.columns) - {"parse_errors"} <= {column.name for column in CONTRACT.columns}
+    assert records["forecast_id"].n_unique() == records.height == 239 + 237
+    value = dict(zip(table["event_time"], table["first_index"], strict=True))
+    for row in records.sample(50, seed=0).iter_rows(named=True):
+        assert row["target_index"] == value[row["target_at"]]
+        assert row["first_index"] == value[row["event_time"]]
+        later = 12 * row["target_at"].year + row["target_at"].month
+        assert later - 12 * row["event_time"].year - row["event_time"].month == row["lead_count"]
+
+
+def test_no_outcome_of_a_later_split_is_in_an_earlier_one(tmp_path):
+    records = own(tmp_path / "nino.csv", months())
+    bounds = records.group_by("split").agg(
+        pl.col("target_at").min().alias("begin"), pl.col("target_at").max().alias("end")
+    )
+    spans = {row["split"]: row for row in bounds.iter_rows(named=True)}
+    assert spans["train"]["end"] < spans["valid"]["begin"] <= spans["valid"]["end"] < spans["test"]["begin"]
+
+
+def test_unsorted_rows_and_equal_copies_change_nothing(tmp_path):
+    table = months()
+    mixed = pl.concat([table, table[10:13]]).sample(fraction=1, shuffle=True, seed=1)
+    assert own(tmp_path / "a.csv", mixed).equals(own(tmp_path / "a.csv", table))
+
+
+def test_two_values_for_one_month_are_refused_by_name(tmp_path):
+    twice = pl.concat([months(), months()[30:31].with_columns(first_index=pl.lit(9.5))])
+    with pytest.raises(DataContractError, match=r"different values for 1 steps, first at 1982-07-01"):
+        own(tmp_path / "a.csv", twice)
+
+
+def test_a_gap_and_a_missing_code_lose_only_the_forecasts_that_need_them(tmp_path):
+    table = months()
+    gap = own(tmp_path / "a.csv", pl.concat([table[:100], table[101:]]))
+    coded = table.with_columns(
+        pl.when(pl.int_range(pl.len()) == 100).then(-99.9).otherwise("first_index").alias("first_index")
+    )
+    assert own(tmp_path / "a.csv", coded).equals(gap)
+    missing = table["event_time"][100]
+    assert gap.filter((pl.col("event_time") == missing) | (pl.col("target_at") == missing)).is_empty()
+    assert gap.height == 239 + 237 - 4
+
+
+def test_a_missing_code_that_nobody_declared_is_rejected_by_an_expectation(tmp_path):
+    table = months().with_columns(
+        pl.when(pl.int_range(pl.len()) == 100).then(-9.9).otherwise("first_index").alias("first_index")
+    )
+    records = own(tmp_path / "a.csv", table)
+    rule = next(each for each in expectations(IngestParameters()) if getattr(each, "column", "") == "target_index")
+    outside = records.filter(~pl.col("target_index").is_between(rule.min_value, rule.max_value))
+    assert outside["target_at"].unique().to_list() == [table["event_time"][100]]
+
+
+def test_an_unreadable_cell_keeps_its_rows_with_the_reason(tmp_path):
+    path = tmp_path / "a.csv"
+    text = months().with_columns(pl.col("event_time").dt.strftime("%Y-%m-%d")).write_csv().splitlines()
+    text[101] = text[101].split(",")[0] + ",warm"
+    path.write_text("\n".join(text))
+    records = ingest(IngestParameters(source="own", path=str(path), leads=(1, 3)))
+    broken = records.filter(pl.col("parse_errors").is_not_null())
+    assert broken.height == 4
+    assert broken["parse_errors"].str.contains("warm").all()
+    assert broken["parse_errors"].str.starts_with("at the time that is forecast").sum() == 2
+
+
+@pytest.mark.parametrize(("days", "oscillation"), [(7, "enso"), (7, "mjo"), (1, "enso")])
+def test_steps_that_are_not_the_oscillations_are_refused(tmp_path, days, oscillation):
+    begin = datetime(2000, 1, 1, tzinfo=UTC)
+    table = pl.DataFrame({"event_time": [begin + timedelta(days=days * k) for k in range(200)]})
+    with pytest.raises(DataContractError, match=rf"{days} days apart .* needs one row for each"):
+        own(tmp_path / "a.csv", table.with_columns(first_index=pl.lit(0.1)), oscillation=oscillation)
+
+
+def test_a_series_that_ends_before_the_test_is_refused():
+    series = regular(months(60).with_columns(series=pl.lit("a")), "enso", "here")
+    records = records_of(series, (1, 2))
+    with pytest.raises(DataContractError, match=r"spans 1980-02-01 to 1984-12-01; the test begins at 1995-01-01"):
+        split_by_target(records, PeriodParameters(), datetime(1995, 1, 1, tzinfo=UTC))
+
+
+def test_one_value_is_no_series(tmp_path):
+    with pytest.raises(DataContractError, match="1 rows at 1 times"):
+        own(tmp_path / "a.csv", months(1))
+
+
+def test_no_file_is_one_message():
+    with pytest.raises(ConfigurationError, match="No file of an own series"):
+        ingest(IngestParameters(source="own"))
+
+
+@pytest.mark.parametrize(("leads", "message"), [((0, 3), "greater than or equal to 1"), ((3, 3), "different numbers")])
+def test_leads_that_look_back_or_come_twice_are_refused(leads, message):
+    with pytest.raises(ValueError, match=message):
+        IngestParameters(leads=leads)
+
+
+def test_a_psl_file_has_its_own_missing_code(tmp_path):
+    path = tmp_path / "qbo.data"
+    path.write_text(" 2001 2002\n2001" + " -29.60" * 12 + "\n2002" + " 1.5" * 11 + " -9.90\n -9.90\n QBO\n")
+    table = read_psl(path)
+    assert table["value"].to_list() == [-29.6] * 12 + [1.5] * 11 + [None]
+    assert table["event_time"][23] == datetime(2002, 12, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "2001 2002\n2001 1 2\n", "2001 2001\n2001" + " x" * 12 + "\n-9\n"])
+def test_a_damaged_psl_file_is_refused(tmp_path, text):
+    (tmp_path / "a.data").write_text(text)
+    with pytest.raises(DataContractError, match=r"PSL's format|twelve months"):
+        read_psl(tmp_path / "a.data")
+
+
+def test_the_slots_of_a_netcdf_file_without_time_or_value_are_no_days(tmp_path, monkeypatch):
+    import h5py
+
+    from pipelines.climate_pattern_recognition import sources
+
+    with h5py.File(tmp_path / "RMM1.observed.interannual.1974-06.2017-07.nc", "w") as file:
+        file["time"], file["rmm1"] = [0.0, np.nan, 2.0, 3.0], [1.0, np.nan, 2.0, np.nan]
+        file["rmm2"] = [0.5, np.nan, 0.6, 0.7]
+    with h5py.File(tmp_path / "GMAO-GEOS-V2p1.RMM1.nc", "w") as file:
+        file["S"], file["L"] = np.array([14245.0], np.float32), np.array([0.5, 1.5], np.float32)
+        file["RMM1"] = np.array([[[1.0, 1e15], [2.0, 1e15]]], np.float32)
+    monkeypatch.setattr(sources, "fetch", lambda name: tmp_path)
+    days = sources.read_mjo()
+    assert days["event_time"].to_list() == [datetime(1974, 6, day, tzinfo=UTC) for day in (3, 5)]
+    assert days["second_index"].to_list() == [0.5, 0.6]
+    hindcast = sources.read_hindcast()
+    assert hindcast.rows() == [(datetime(1998, 12, 31, tzinfo=UTC), 1, 1.5)]
+
+
+def test_a_damaged_netcdf_file_is_one_message(tmp_path, monkeypatch):
+    from pipelines.climate_pattern_recognition import sources
+
+    (tmp_path / "RMM1.observed.interannual.1974-06.2017-07.nc").write_bytes(b"no netCDF")
+    monkeypatch.setattr(sources, "fetch", lambda name: tmp_path)
+    with pytest.raises(DataContractError, match="cannot be read as netCDF-4"):
+        sources.read_mjo()

@@ -1,0 +1,209 @@
+"""Pieces from their sources: a known ceiling, the official counts, and own MIDI files that may be anything."""
+
+import io
+
+import mido
+import numpy as np
+import polars as pl
+import pytest
+
+from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.stages.media import split_media
+from modelyard.stages.validate import ValidateParameters, validate
+from pipelines.music_generation import grammar
+from pipelines.music_generation.data import CONTRACT, IngestParameters, expectations, ingest
+from pipelines.music_generation.features import FeatureParameters, derive_features
+from pipelines.music_generation.grammar import SimulationParameters, simulate
+from pipelines.music_generation.laws import Memory, key_of, measure
+from pipelines.music_generation.midi import read_midi, to_midi
+from pipelines.music_generation.rolls import N_KEYS, column_of, pitches_of, roll_of, rolls_of
+from pipelines.music_generation.sound import to_wav
+
+FEW = SimulationParameters(n_pieces=30, n_phrases=2)
+SCALE = [[pitch] for pitch in (60, 62, 64, 65, 67, 69, 71, 72)]
+ABOUT = {"project": "music_generation", "source": "test"}
+
+
+def midi_of(notes, channel=0, ticks_per_beat=480, file_type=0) -> bytes:
+    """Notes as (MIDI number, ticks)."""
+    file = mido.MidiFile(type=file_type, ticks_per_beat=ticks_per_beat)
+    track = mido.MidiTrack()
+    for pitch, ticks in notes:
+        track.append(mido.Message("note_on", note=pitch, channel=channel, time=0))
+        track.append(mido.Message("note_off", note=pitch, channel=channel, time=ticks))
+    file.tracks.append(track)
+    buffer = io.BytesIO()
+    file.save(file=buffer)
+    return buffer.getvalue()
+
+
+def test_the_same_seed_gives_the_same_notes_and_another_seed_others():
+    rows, rolls = simulate(FEW)
+    again, same = simulate(FEW)
+    _, other = simulate(FEW.model_copy(update={"seed": 1}))
+    assert rows.equals(again)
+    assert all(np.array_equal(*pair) for pair in zip(rolls, same, strict=True))
+    assert not all(np.array_equal(*pair) for pair in zip(rolls, other, strict=True))
+
+
+def test_the_ceiling_is_the_loss_of_who_knows_the_chain():
+    rng = np.random.default_rng(0)
+    voicing, degree, rate = (48, 55, 64, 72), 0, 0.6
+    chance = grammar.probabilities(voicing, degree, False, None, rate)
+    drawn = np.zeros(N_KEYS)
+    n = 4_000
+    for _ in range(n):
+        moved = rng.random() < rate
+        following = int(rng.choice(7, p=grammar._CHAIN[degree])) if moved else degree
+        sounding = grammar.voiced(voicing, following, False) if moved else voicing
+        drawn[np.array(sounding) - 21] += 1
+    assert np.abs(drawn / n - chance).max() < 0.04  # five standard errors of a share
+    assert grammar.lowest_loss(chance) == pytest.approx(
+        -sum(p * np.log(p) + (1 - p) * np.log(1 - p) for p in chance if 0 < p < 1)
+    )
+    assert grammar.lowest_loss(grammar.probabilities(voicing, degree, False, 4, 1.0)) == 0  # a cadence is certain
+
+
+def test_drift_quickens_the_later_pieces():
+    still, drifting = (
+        ingest(IngestParameters(simulation=SimulationParameters(n_pieces=120, n_phrases=2, drift=drift)))
+        for drift in (0, 1)
+    )
+    pace = [rows["change_share"].tail(30).mean() for rows in (still, drifting)]
+    assert pace[1] > pace[0] + 0.08
+
+
+def test_simulated_pieces_keep_the_contract(pieces):
+    rows, media = split_media(pieces, CONTRACT)
+    found = validate(rows, None, CONTRACT, expectations(IngestParameters()), ValidateParameters(), ABOUT)
+    assert found.summary["stop"] == []
+    assert found.rejected.is_empty()
+    assert media["roll"].dtype == pl.List(pl.UInt8)
+
+
+def test_law_simulated_pieces_stay_in_key_and_lead_their_voices(pieces):
+    assert (pieces["in_key_share"] > 0.95).mean() > 0.5
+    assert pieces["in_key_share"].mean() > 0.93  # a short piece may be taken for one of a neighbouring key
+    assert pieces["parallel_share"].mean() < 0.1
+    assert pieces["notes_per_frame_ratio"].unique().to_list() == [4.0]
+
+
+def test_rolls_of_different_lengths_survive_the_column():
+    rolls = [roll_of(SCALE), roll_of([[], [60, 64]])]
+    assert all(np.array_equal(*pair) for pair in zip(rolls, rolls_of(column_of(rolls).to_frame()), strict=True))
+    assert pitches_of(rolls[1]) == [[], [60, 64]]
+    with pytest.raises(ValueError, match="109 is no key"):
+        roll_of([[109]])
+
+
+def test_what_is_measured_on_a_scale():
+    found = measure(roll_of(SCALE))
+    assert key_of(roll_of([*SCALE, [60, 64, 67], [60, 64, 67]])) == (0, False)
+    assert (found["range_semitone"], found["notes_per_frame_ratio"], found["step_share"]) == (12, 1, 1)
+    assert found["change_share"] == 1
+    assert measure(roll_of([[]]))["silence_share"] == 1
+
+
+def test_parallel_fifths_are_found_and_contrary_motion_is_none():
+    assert measure(roll_of([[48, 55], [50, 57], [52, 59]]))["parallel_share"] == 1
+    assert measure(roll_of([[48, 67], [50, 65], [52, 64]]))["parallel_share"] == 0
+
+
+def test_the_longest_common_run_lies_within_one_piece():
+    learnt = [roll_of(SCALE), roll_of(SCALE[::-1])]
+    memory = Memory.of(learnt)
+    assert memory.longest_common_run(learnt[0]) == 8
+    assert memory.longest_common_run(roll_of([[40], *SCALE[2:6], [41]])) == 4
+    assert memory.longest_common_run(roll_of([*SCALE[6:], [72], [71]])) == 2  # not across the two pieces' border
+    assert memory.longest_common_run(roll_of([[40], [41]])) == 0
+
+
+def test_midi_comes_back_as_it_went():
+    roll = roll_of([[60, 64], [60, 65], [], [67], [67]])
+    assert np.array_equal(read_midi(to_midi(roll)), roll)
+    assert np.array_equal(read_midi(to_midi(roll, frames_per_quarter=4), frames_per_quarter=4), roll)
+
+
+def test_a_wav_file_sounds_as_long_as_the_roll():
+    import wave
+
+    with wave.open(io.BytesIO(to_wav(roll_of([[69], [69], []]), frame_s=0.5))) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
+        rate = file.getframerate()
+    assert len(samples) / rate == pytest.approx(1.56, abs=0.01)
+    loudest = np.abs(np.fft.rfft(samples[:rate])).argmax()
+    assert loudest == pytest.approx(440, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "no MIDI file"),
+        (b"RIFF and no music", "no MIDI file"),
+        (midi_of([(60, 480)])[:30], "damaged|no notes"),
+        (b"MThd" + b"\xff" * 40, "damaged|do not run together"),
+        (midi_of([(36, 480)] * 4, channel=9), "nothing but drums"),
+        (midi_of([]), "no notes"),
+        (midi_of([(60, 480 * 30_000)]), "30000 frames long"),
+        (midi_of([(60, 480)], file_type=2), "do not run together"),
+        (midi_of([(5, 480)]), "key of a piano"),
+    ],
+)
+def test_what_is_wrong_with_a_midi_file_is_said(content, problem):
+    with pytest.raises(ValueError, match=problem):
+        read_midi(content)
+
+
+def own(path):
+    return ingest(IngestParameters(source="own", path=str(path)))
+
+
+def test_own_folders_become_pieces_and_bad_files_go_to_quarantine(tmp_path):
+    (tmp_path / "tunes").mkdir()
+    for number in range(8):
+        notes = [(55 + number + pitch[0] % 12, 480) for pitch in SCALE] * 2
+        (tmp_path / "tunes" / f"{number}.mid").write_bytes(midi_of(notes))
+    (tmp_path / "broken.mid").write_bytes(b"MThd and no more")
+    (tmp_path / "drums.midi").write_bytes(midi_of([(36, 480)] * 9, channel=9))
+    (tmp_path / "notes.txt").write_text("not looked at")
+    rows, media = split_media(own(tmp_path), CONTRACT)
+    limits = ValidateParameters(max_rejected_share=0.5)
+    found = validate(rows, None, CONTRACT, expectations(IngestParameters()), limits, ABOUT)
+    reasons = dict(found.rejected.select("piece_id", pl.col("rejected_because").list.join(" ")).iter_rows())
+    assert found.records.height == 8
+    assert media.height == 10
+    assert found.records["collection_id"].unique().to_list() == ["tunes"]
+    assert "damaged" in reasons["broken.mid"]
+    assert "drums" in reasons["drums.midi"]
+
+
+def test_own_data_that_cannot_be_understood_are_one_clear_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="No own pieces"):
+        ingest(IngestParameters(source="own"))
+    with pytest.raises(ConfigurationError, match="not there"):
+        own(tmp_path / "nowhere")
+    with pytest.raises(DataContractError, match="no MIDI files"):
+        own(tmp_path)
+    (tmp_path / "broken.mid").write_bytes(b"nothing")
+    with pytest.raises(DataContractError, match="None of 1 MIDI files"):
+        own(tmp_path)
+
+
+def test_a_later_piece_changes_no_earlier_style(pieces):
+    moment = pieces["event_time"].sort()[80]
+    is_later = pl.col("event_time") >= moment
+    planted = pieces.with_columns(pl.when(is_later).then(0.0).otherwise("change_share").alias("change_share"))
+    before, after = (
+        derive_features(rows, FeatureParameters())["collection_style"].sort("event_time", "collection_id")
+        for rows in (pieces, planted)
+    )
+    assert not before.equals(after)
+    # The style at the moment itself is that just before it: the piece itself is not part of it.
+    is_known = pl.col("event_time") <= moment
+    assert before.filter(is_known).equals(after.filter(is_known))
+
+
+def test_the_unknown_collection_has_no_style(pieces):
+    unknown = pieces.with_columns(pl.lit("unknown").alias("collection_id"))
+    style = derive_features(unknown, FeatureParameters())["collection_style"]
+    assert style["collection_change_90d"].null_count() == style.height
