@@ -36,7 +36,7 @@ def lock_digest() -> str:
 def code_digest(project: str) -> str:
     """Hex sha256 over every module that the project's stages run: their names and bytes.
 
-    What serves, watches or retrains a model is not among them: it cannot change one.
+    What serves or retrains a model is not among them: it cannot change one.
     """
     from modelyard.stage_code import listing, model_modules
 
