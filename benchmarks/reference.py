@@ -37,7 +37,7 @@ def run(project: str) -> None:
     metrics_of = load_project(project).metrics
     kept = ("n_test", "metrics", "floor", "gate", "data_digest", "code")
     result = {name: metrics[name] for name in kept} | {
-        "dataset": record["parameters"]["ingest"].get("dataset", record["source"]),
+        "dataset": _dataset(record),
         "primary": metrics_of.primary,
         "greater_is_better": metrics_of.greater_is_better,
         "device": record["device"]["kind"],
@@ -46,6 +46,12 @@ def run(project: str) -> None:
     (RESULTS / f"{project}.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     shutil.rmtree(IMAGES / project, ignore_errors=True)
     shutil.copytree(reporting / "figures", IMAGES / project)
+
+
+def _dataset(record: dict[str, Any]) -> str:
+    """The public data set that was used, or the source, if it was another one."""
+    is_public = record["source"] == "public"
+    return str(record["parameters"]["ingest"].get("dataset", "public")) if is_public else str(record["source"])
 
 
 def write_tables() -> None:

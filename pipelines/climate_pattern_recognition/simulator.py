@@ -73,7 +73,7 @@ class _Shape(NamedTuple):
 
 _SHAPES: dict[Literal["enso", "mjo"], _Shape] = {
     "enso": _Shape(48, 14, 0.10, 0.62, (0.20, 0.12), 0.35, 0.85),
-    "mjo": _Shape(45, 16, 0.04, 0.08, (0.24, 0.24), 0.5, 0.08),
+    "mjo": _Shape(45, 16, 0.04, 0.08, (0.20, 0.20), 0.5, 0.08),
 }
 """Chosen so that amplitude, turning and loss of predictability look like the real indices'."""
 
