@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from modelyard.tasks.figure_style import INK, MUTED, figure_style
 from pipelines.climate_pattern_recognition.gaussian import crps
 from pipelines.climate_pattern_recognition.inputs import target_values
 from pipelines.climate_pattern_recognition.model import FORECASTS
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from pipelines.climate_pattern_recognition.model import ForecastModel
 
-_INK, _MUTED, _GRID = "#22313f", "#8796a5", "#e4e9ee"
 _COLOURS = {"forecast": "#0b6e99", "linear": "#d1495b", "persistence": "#edae49", "climatology": "#8796a5"}
 _NAMES = {"forecast": "ours", "linear": "linear rule", "persistence": "persistence", "climatology": "climatology"}
 _BANDS = ((1.645, 0.18), (0.674, 0.35))
@@ -43,30 +43,8 @@ def figures(rows: pl.DataFrame, model: ForecastModel) -> dict[str, Figure]:
         "phases": _phases,
         "plume": _plume,
     }
-    with mpl.rc_context(_style()):
+    with mpl.rc_context(figure_style()):
         return {name: _drawn(function, rows, model) for name, function in draw.items()}
-
-
-def _style() -> dict[Any, Any]:
-    """One style for all figures."""
-    return {
-        "font.size": 11,
-        "axes.titlesize": 12,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.edgecolor": _MUTED,
-        "axes.labelcolor": _INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": _GRID,
-        "text.color": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-        "legend.frameon": False,
-        "lines.linewidth": 2,
-    }
 
 
 def _drawn(draw: Any, rows: pl.DataFrame, model: ForecastModel) -> Figure:
@@ -108,8 +86,8 @@ def _correlation_by_lead(axes: Axes, rows: pl.DataFrame, model: ForecastModel) -
         mean = np.where(np.isfinite(outcome), _columns(rows, name)[0], 0)
         values = [_uncentred(mean[lead == n], seen[lead == n]) for n in model.leads]
         axes.plot(model.leads, values, color=_COLOURS[name], marker="o", markersize=4, label=_NAMES[name])
-    axes.axhline(0.5, color=_MUTED, linewidth=1, linestyle=":")
-    axes.annotate("0.5, the usual limit of useful skill", (model.leads[0], 0.5), va="bottom", color=_MUTED, fontsize=9)
+    axes.axhline(0.5, color=MUTED, linewidth=1, linestyle=":")
+    axes.annotate("0.5, the usual limit of useful skill", (model.leads[0], 0.5), va="bottom", color=MUTED, fontsize=9)
     axes.set(xlabel=f"lead, {_unit(model)}", ylabel="anomaly correlation", ylim=(None, 1.02))
     axes.set_title("Correlation with what came")
     axes.legend(loc="upper right")
@@ -129,7 +107,7 @@ def _calibration(axes: Axes, rows: pl.DataFrame, model: ForecastModel) -> None:
     outcome, lead = target_values(rows), rows["lead_count"].to_numpy()
     shares = np.linspace(0.05, 0.95, 19)
     chosen = [model.leads[0], model.leads[len(model.leads) // 2], model.leads[-1]]
-    axes.axline((0, 0), slope=1, color=_MUTED, linewidth=1)
+    axes.axline((0, 0), slope=1, color=MUTED, linewidth=1)
     for n, colour in zip(dict.fromkeys(chosen), ("#3f9c74", "#0b6e99", "#7a5195"), strict=False):
         places = ndtr((outcome - mean) / spread)[lead == n]
         places = places[np.isfinite(places)]
@@ -157,7 +135,7 @@ def _phases(axes: Axes, rows: pl.DataFrame, model: ForecastModel) -> None:
     axes.set_yticks(range(len(names)), labels)
     axes.grid(visible=False)
     for row, column in np.ndindex(shares.shape):
-        colour = "white" if shares[row, column] > 0.6 else _INK
+        colour = "white" if shares[row, column] > 0.6 else INK
         axes.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", color=colour, fontsize=9)
     axes.set(xlabel=f"phase forecast {middle} {_unit(model)} before", ylabel="phase seen")
     axes.set_title("Of 100 times of a phase, what was forecast")
@@ -179,10 +157,10 @@ def _plume(axes: Axes, rows: pl.DataFrame, model: ForecastModel) -> None:
             time, mean - half * spread, mean + half * spread, color=_COLOURS["forecast"], alpha=alpha, linewidth=0
         )
     axes.plot(time, mean, color=_COLOURS["forecast"], label=f"forecast {middle} {_unit(model)} before, 50 % and 90 %")
-    axes.plot(time, part["target_index"], color=_INK, linewidth=1.4, label="what came")
+    axes.plot(time, part["target_index"], color=INK, linewidth=1.4, label="what came")
     threshold = OSCILLATIONS[model.oscillation].threshold
     for sign in (-1, 1):
-        axes.axhline(sign * threshold, color=_MUTED, linewidth=1, linestyle=":")
+        axes.axhline(sign * threshold, color=MUTED, linewidth=1, linestyle=":")
     label = "Niño 3.4 anomaly, °C" if model.oscillation == "enso" else "RMM1"
     axes.set(ylabel=label if "nino34" in part["series"] or "rmm" in part["series"] else "first index")
     axes.set_title(f"Forecasts beside what came, lead {middle} {_unit(model)}")

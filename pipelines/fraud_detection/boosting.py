@@ -13,9 +13,9 @@ from pydantic import Field
 from modelyard.files import atomic_file, write_text
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun
+from modelyard.tasks.ranking import average_precision
 from pipelines.fraud_detection.inputs import LabelledInputs
 from pipelines.fraud_detection.model import booster_logits
-from pipelines.fraud_detection.ranking import average_precision
 
 if TYPE_CHECKING:
     import xgboost as xgb

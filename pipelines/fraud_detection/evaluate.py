@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelyard.tasks.ranking import average_precision, roc_auc
 from pipelines.fraud_detection.alerts import Alerts, ScoreParameters, card_days, costs, raise_alerts
 from pipelines.fraud_detection.figures import figures
 from pipelines.fraud_detection.inputs import Inputs, model_inputs
 from pipelines.fraud_detection.model import FraudModel, answers_of, reasons
-from pipelines.fraud_detection.ranking import average_precision, roc_auc
 from pipelines.fraud_detection.simulator import SCENARIOS
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from modelyard.tasks.figure_style import MUTED, figure_style
+from modelyard.tasks.ranking import average_precision, counts_above
 from pipelines.fraud_detection.alerts import ScoreParameters, card_days, costs, raise_alerts
 from pipelines.fraud_detection.inputs import input_columns
-from pipelines.fraud_detection.ranking import average_precision, counts_above
 from pipelines.fraud_detection.simulator import SCENARIOS
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from pipelines.fraud_detection.model import FraudModel
 
-_INK, _MUTED, _GRID = "#22313f", "#8796a5", "#e4e9ee"
 _COLOURS = ("#0b6e99", "#d1495b", "#edae49", "#3f9c74", "#7a5195")
 _BUDGETS = (0, 10, 20, 30, 40, 50, 75, 100, 150, 200, 300, 400)
 _SHOWN_COLUMNS = 15
@@ -42,30 +42,8 @@ def figures(rows: pl.DataFrame, model: FraudModel) -> dict[str, Figure]:
         "importance": lambda axes: _importance(axes, model),
         "scores_by_scenario": lambda axes: _scores_by_scenario(axes, rows),
     }
-    with mpl.rc_context(_style()):
+    with mpl.rc_context(figure_style()):
         return {name: _drawn(function) for name, function in draw.items()}
-
-
-def _style() -> dict[Any, Any]:
-    """One style for all figures."""
-    return {
-        "font.size": 11,
-        "axes.titlesize": 12,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.edgecolor": _MUTED,
-        "axes.labelcolor": _INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": _GRID,
-        "text.color": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-        "legend.frameon": False,
-        "lines.linewidth": 2,
-    }
 
 
 def _drawn(draw: Any) -> Figure:
@@ -82,14 +60,14 @@ def _precision_recall(axes: Axes, rows: pl.DataFrame) -> None:
         ("score", "blend", _COLOURS[0], "-"),
         ("booster_logit", "trees", _COLOURS[3], "--"),
         ("network_logit", "network", _COLOURS[2], "--"),
-        ("amount_eur", "by amount", _MUTED, ":"),
+        ("amount_eur", "by amount", MUTED, ":"),
     )
     for column, name, colour, line in curves:
         values = rows[column].to_numpy()
         frauds, seen = counts_above(is_fraud, values)
         label = f"{name}: AP {average_precision(is_fraud, values):.3f}"
         axes.plot(frauds / frauds[-1], frauds / seen, line, color=colour, label=label)
-    axes.axhline(is_fraud.mean(), color=_MUTED, linewidth=1)
+    axes.axhline(is_fraud.mean(), color=MUTED, linewidth=1)
     axes.set(
         xlim=(0, 1), ylim=(0, 1.02), xlabel="share of the frauds found", ylabel="share of frauds among those flagged"
     )
@@ -105,16 +83,16 @@ def _cost_by_budget(axes: Axes, rows: pl.DataFrame) -> None:
         costs(rows, raise_alerts(by_amount, budget), params)["cost_eur_per_1000_transactions"] for budget in _BUDGETS
     ]
     axes.plot(_BUDGETS, ours, color=_COLOURS[0], marker="o", markersize=4, label="model")
-    axes.plot(_BUDGETS, trivial, ":", color=_MUTED, marker="o", markersize=3, label="largest amounts")
-    axes.axhline(ours[0], color=_MUTED, linewidth=1)
-    axes.annotate("no alerts", (_BUDGETS[-1], ours[0]), ha="right", va="bottom", color=_MUTED)
+    axes.plot(_BUDGETS, trivial, ":", color=MUTED, marker="o", markersize=3, label="largest amounts")
+    axes.axhline(ours[0], color=MUTED, linewidth=1)
+    axes.annotate("no alerts", (_BUDGETS[-1], ours[0]), ha="right", va="bottom", color=MUTED)
     axes.set(xlabel="cards looked at in a day", ylabel="EUR per 1000 transactions", ylim=(0, None))
     axes.set_title("Cost of fraud and of its prevention")
     axes.annotate(
         f"alert {params.alert_cost_eur:g} EUR, missed fraud its amount + {params.fraud_fee_eur:g} EUR",
         (0.02, 0.03),
         xycoords="axes fraction",
-        color=_MUTED,
+        color=MUTED,
         fontsize=9,
     )
     axes.legend(loc="upper center")
@@ -137,7 +115,7 @@ def _reliability(axes: Axes, rows: pl.DataFrame) -> None:
     seen = np.clip(bins["seen"].to_numpy(), 1.2e-4, 0.9988)
     low, high = _wilson(bins["seen"].to_numpy(), bins["len"].to_numpy())
     low, high = np.clip(low, 1e-4, seen), np.clip(high, seen, 0.999)
-    axes.plot([1e-4, 0.999], [1e-4, 0.999], color=_MUTED, linewidth=1)
+    axes.plot([1e-4, 0.999], [1e-4, 0.999], color=MUTED, linewidth=1)
     axes.errorbar(
         bins["score"],
         seen,
@@ -193,7 +171,7 @@ def _scores_by_scenario(axes: Axes, rows: pl.DataFrame) -> None:
     for value in sorted(labelled["kind"].unique()):
         scores = np.sort(labelled.filter(pl.col("kind") == value)["score"].to_numpy())
         name = dict(enumerate(SCENARIOS if has_kinds else ("genuine", "fraud"))).get(value, f"kind {value}")
-        colour = _COLOURS[(value - 1) % len(_COLOURS)] if value else _MUTED
+        colour = _COLOURS[(value - 1) % len(_COLOURS)] if value else MUTED
         share = np.arange(1, len(scores) + 1) / len(scores)
         axes.step(
             np.maximum(scores, 1e-4),

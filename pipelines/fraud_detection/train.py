@@ -17,6 +17,7 @@ from modelyard.errors import DataContractError
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun
 from modelyard.stages.examples import rows_of
+from modelyard.tasks.ranking import average_precision
 from pipelines.fraud_detection.boosting import BoosterParameters, booster_steps, fit_booster, told
 from pipelines.fraud_detection.inputs import LabelledInputs
 from pipelines.fraud_detection.model import (
@@ -27,7 +28,6 @@ from pipelines.fraud_detection.model import (
     network_logits,
     probabilities,
 )
-from pipelines.fraud_detection.ranking import average_precision
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from modelyard.parameters import Parameters
-from pipelines.medical_image_analysis.ranking import curve
+from modelyard.tasks.ranking import curve
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,3 +111,11 @@ def platt(logits: Floats, is_ill: Booleans) -> tuple[float, float]:
         weights = weights - np.clip(np.linalg.solve(curvature, gradient), -1, 1)
     slope, intercept = weights.tolist()
     return (slope, float(np.clip(intercept, -50, 50))) if slope > 0 else (1.0, 0.0)
+
+
+def sensitivity_at(is_ill: Booleans, score: Floats, specificity: float) -> float:
+    """Largest share of ill exams found by a threshold that leaves at least ``specificity`` of the others alone."""
+    _, hits, alarms = curve(is_ill, score)
+    if not len(is_ill) or not hits[-1] or not alarms[-1]:
+        return float("nan")
+    return float(hits[1 - alarms / alarms[-1] >= specificity - 1e-12].max() / hits[-1])

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from modelyard.parameters import Parameters
+from modelyard.tasks.ranking import average_precision, roc_auc
 from pipelines.medical_image_analysis.data import IngestParameters
-from pipelines.medical_image_analysis.decisions import calls, probabilities
+from pipelines.medical_image_analysis.decisions import calls, probabilities, sensitivity_at
 from pipelines.medical_image_analysis.figures import figures
 from pipelines.medical_image_analysis.model import Inputs, RadiographModel, logits_of
-from pipelines.medical_image_analysis.ranking import average_precision, roc_auc, sensitivity_at
 from pipelines.medical_image_analysis.simulator import true_risks
 
 if TYPE_CHECKING:

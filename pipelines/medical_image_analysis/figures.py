@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelyard.tasks.ranking import average_precision, curve, roc_auc
 from pipelines.medical_image_analysis.decisions import sureness
 from pipelines.medical_image_analysis.pictures import SIDE
-from pipelines.medical_image_analysis.ranking import average_precision, curve, roc_auc
 
 if TYPE_CHECKING:
     import numpy as np

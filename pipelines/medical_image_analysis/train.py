@@ -16,9 +16,9 @@ from modelyard.errors import DataContractError
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun
 from modelyard.stages.examples import rows_of
+from modelyard.tasks.ranking import roc_auc
 from pipelines.medical_image_analysis.decisions import Decisions, decide, probabilities
 from pipelines.medical_image_analysis.model import Inputs, RadiographModel, build_network, logits_of
-from pipelines.medical_image_analysis.ranking import roc_auc
 
 if TYPE_CHECKING:
     import numpy as np

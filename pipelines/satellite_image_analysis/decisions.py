@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from modelyard.parameters import Parameters
-from pipelines.satellite_image_analysis.ranking import curve
+from modelyard.tasks.ranking import curve
 
 if TYPE_CHECKING:
     import numpy as np

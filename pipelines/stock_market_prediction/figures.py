@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from modelyard.tasks.figure_style import GRID, MUTED, figure_style
 from pipelines.stock_market_prediction.model import DIRECTION_INPUTS
 from pipelines.stock_market_prediction.significance import BLOCK_DAYS, best_constant, chance_differences
 from pipelines.stock_market_prediction.trading import daily_book
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from pipelines.stock_market_prediction.model import StockModel
 
-_INK, _MUTED, _GRID = "#22313f", "#8796a5", "#e4e9ee"
 _BLUE, _RED, _YELLOW, _GREEN = "#0b6e99", "#d1495b", "#edae49", "#3f9c74"
 _SHOWN_FEATURES = 12
 _COST_BPS = 5.0
@@ -44,30 +44,8 @@ def figures(rows: pl.DataFrame, model: StockModel) -> dict[str, Figure]:
     }
     if daily_book(rows, _COST_BPS).height:
         draw["book"] = lambda axes: _book(axes, rows)
-    with mpl.rc_context(_style()):
+    with mpl.rc_context(figure_style()):
         return {name: _drawn(function) for name, function in draw.items()}
-
-
-def _style() -> dict[Any, Any]:
-    """One style for all figures."""
-    return {
-        "font.size": 11,
-        "axes.titlesize": 12,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.edgecolor": _MUTED,
-        "axes.labelcolor": _INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": _GRID,
-        "text.color": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-        "legend.frameon": False,
-        "lines.linewidth": 2,
-    }
 
 
 def _drawn(draw: Any) -> Figure:
@@ -91,7 +69,7 @@ def _walk_forward(axes: Axes, rows: pl.DataFrame, model: StockModel) -> None:
     constant = [*(period.constant_accuracy for period in periods), float((is_up == best_constant(is_up)).mean())]
     place = np.arange(len(names))
     low, high = _day_interval(rows, is_right)
-    axes.axhline(0.5, color=_MUTED, linewidth=1)
+    axes.axhline(0.5, color=MUTED, linewidth=1)
     axes.errorbar(place[-1], ours[-1], [[ours[-1] - low], [high - ours[-1]]], color=_BLUE, capsize=4, linewidth=1.5)
     axes.plot(place, ours, "o", color=_BLUE, markersize=8, label="model (test: 95 % over days)")
     axes.plot(place, constant, "_", color=_RED, markersize=18, markeredgewidth=2.5, label="best constant call")
@@ -118,7 +96,7 @@ def _chance(axes: Axes, rows: pl.DataFrame) -> None:
     observed, chance = chance_differences(rows)
     if len(chance):
         p_value = (1 + (chance >= observed).sum()) / (1 + len(chance))
-        axes.hist(100 * chance, bins=40, color=_GRID, edgecolor=_MUTED, linewidth=0.5)
+        axes.hist(100 * chance, bins=40, color=GRID, edgecolor=MUTED, linewidth=0.5)
         axes.annotate(
             f"p = {p_value:.2g}\n{'not ' if p_value > 0.05 else ''}better than chance",
             (0.98, 0.95),
@@ -145,7 +123,7 @@ def _calls(axes: Axes, rows: pl.DataFrame) -> None:
     seen = np.array([part["is_up"].mean() for part in bins])
     bounds = np.array([_day_interval(part, part["is_up"].to_numpy()) for part in bins])
     span = [predicted.min() - 0.01, predicted.max() + 0.01]
-    axes.plot(span, span, color=_MUTED, linewidth=1, label="as promised")
+    axes.plot(span, span, color=MUTED, linewidth=1, label="as promised")
     axes.axhline(float(rows["is_up"].cast(pl.Int64).mean()), color=_RED, linestyle=":", label="all rows")  # type: ignore[arg-type]  # a mean of integers is a float
     axes.errorbar(
         predicted,
@@ -168,7 +146,7 @@ def _volatility(axes: Axes, rows: pl.DataFrame) -> None:
 
     names = ("next_volatility_pct", "volatility_forecast_pct")
     days = rows.drop_nulls("next_volatility_pct").group_by("target_at").agg(pl.col(names).median()).sort("target_at")
-    axes.plot(days["target_at"], days[names[0]], color=_MUTED, linewidth=1, label="happened")
+    axes.plot(days["target_at"], days[names[0]], color=MUTED, linewidth=1, label="happened")
     axes.plot(days["target_at"], days[names[1]], color=_BLUE, linewidth=1.5, label="foreseen")
     axes.set(ylabel="annualised volatility (%)", ylim=(0, None))
     _short_dates(axes)
@@ -204,7 +182,7 @@ def _book(axes: Axes, rows: pl.DataFrame) -> None:
 
     book = daily_book(rows, _COST_BPS)
     long = daily_book(rows.with_columns(pl.lit(True).alias("is_up_predicted")), _COST_BPS)
-    axes.axhline(0, color=_MUTED, linewidth=1)
+    axes.axhline(0, color=MUTED, linewidth=1)
     axes.plot(book["event_time"], book["gross_bps"].cum_sum() / 100, color=_GREEN, label="before costs")
     axes.plot(
         book["event_time"], book["net_bps"].cum_sum() / 100, color=_BLUE, label=f"after {_COST_BPS:g} bps a trade"

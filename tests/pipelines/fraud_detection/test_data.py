@@ -12,6 +12,7 @@ from modelyard.digest import table_digest
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.project import FitRun
 from modelyard.stages.validate import ValidateParameters, accept_records, make_validate
+from modelyard.tasks.ranking import average_precision
 from pipelines.fraud_detection import data
 from pipelines.fraud_detection.boosting import BoosterParameters, fit_booster
 from pipelines.fraud_detection.data import (
@@ -27,7 +28,6 @@ from pipelines.fraud_detection.features import FeatureParameters, derive_feature
 from pipelines.fraud_detection.inputs import LabelledInputs, model_inputs
 from pipelines.fraud_detection.model import booster_logits
 from pipelines.fraud_detection.pipeline import PROJECT
-from pipelines.fraud_detection.ranking import average_precision
 from pipelines.fraud_detection.simulator import SCENARIOS, SimulationParameters, build_world, simulate
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -12,9 +12,9 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from modelyard.digest import table_digest
+from modelyard.tasks.ranking import average_precision, roc_auc
 from pipelines.fraud_detection.alerts import card_days, costs, raise_alerts
 from pipelines.fraud_detection.evaluate import ScoreParameters, figures, floor, predict, score
-from pipelines.fraud_detection.ranking import average_precision, roc_auc
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)
 

@@ -10,8 +10,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from modelyard.errors import DataContractError, StorageError
+from modelyard.tasks.ranking import average_precision, roc_auc
 from pipelines.medical_image_analysis.data import IngestParameters
-from pipelines.medical_image_analysis.decisions import Decisions, decide, platt, probabilities
+from pipelines.medical_image_analysis.decisions import Decisions, decide, platt, probabilities, sensitivity_at
 from pipelines.medical_image_analysis.evaluate import (
     ScoreParameters,
     figures,
@@ -24,7 +25,6 @@ from pipelines.medical_image_analysis.evaluate import (
 )
 from pipelines.medical_image_analysis.features import FeatureParameters, derive_features
 from pipelines.medical_image_analysis.model import load, save
-from pipelines.medical_image_analysis.ranking import average_precision, roc_auc, sensitivity_at
 from pipelines.medical_image_analysis.serve import EXAMPLE, ExamRequest, decode, encode
 from pipelines.medical_image_analysis.simulator import SimulationParameters
 from pipelines.medical_image_analysis.train import AugmentationParameters
