@@ -174,3 +174,8 @@ def test_a_list_of_members_that_is_none_is_named_with_its_line(tmp_path):
     packed = {"path": "tiles.tar.xz", "bytes": 9, "sha256": "ab" * 32, "member_list": "tiles.txt"}
     with pytest.raises(ConfigurationError, match=r"tiles\.txt, line 1"):
         load_catalogue(write(tmp_path, {"toy": entry(archives=[packed])}))
+
+
+def test_dvc_fetches_every_data_set_of_the_catalogue():
+    stages = yaml.safe_load((repository() / "conf" / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert sorted(stages["fetch"]["foreach"]) == sorted(load_catalogue())
