@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
@@ -16,7 +16,9 @@ from modelyard.stages.media import with_media
 from modelyard.stages.train import with_predictions
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +44,14 @@ def make_evaluate(project: Project) -> Callable[..., Any]:
         test = with_media(rows_of(examples, "test"), media, project.contract)
         rows = with_predictions(project, model, test)
         champion_rows = _champion_rows(project, champion, test)
+        ours = resampled(project, rows, score_params, evaluate_params)
+        theirs = None if champion_rows is None else resampled(project, champion_rows, score_params, evaluate_params)
         measured = Evaluation(
             primary=project.metrics.primary,
             greater_is_better=project.metrics.greater_is_better,
-            metrics=intervals(project, rows, score_params, evaluate_params),
+            metrics=_intervals(ours, evaluate_params),
             floor=_floor(project, with_media(rows_of(examples, "train"), media, project.contract), test, score_params),
-            champion=None if champion_rows is None else project.metrics.score(champion_rows, score_params),
+            champion=None if theirs is None else theirs.values,
         )
         seen = [*feature_names(project.feature_views), *(media.name for media in project.contract.media)]
         verdict = project.gate(measured, gate_params)
@@ -60,9 +64,8 @@ def make_evaluate(project: Project) -> Callable[..., Any]:
             "floor": measured.floor,
             "champion": measured.champion,
             "gain": None
-            if champion_rows is None
-            else gain(project, rows, champion_rows, score_params, evaluate_params)._asdict()
-            | {"champion_version": str(champion.version)},
+            if theirs is None
+            else gain(project, ours, theirs, evaluate_params)._asdict() | {"champion_version": str(champion.version)},
             "gate": verdict._asdict(),
             "slices": _slices(project, rows, score_params, evaluate_params.min_slice_rows),
             "splits": dict(sorted(examples["split"].value_counts().iter_rows())),
@@ -75,6 +78,27 @@ def make_evaluate(project: Project) -> Callable[..., Any]:
         score_params=parameters_of(project.metrics.score),
         gate_params=GateParameters,
     )
+
+
+class Scores(NamedTuple):
+    """A model's metrics on the test rows and on every resample of them.
+
+    Args:
+        values: Metric name to value on all rows.
+        samples: Shape (B, M): resamples, metrics in the order of ``values``; NaN where one is undefined.
+    """
+
+    values: dict[str, float]
+    samples: "NDArray[np.float64]"
+
+
+def resampled(project: Project, rows: "pl.DataFrame", score_params: Any, params: EvaluateParameters) -> Scores:
+    """Scores rows with predictions, and resamples of them; the same rows in the same order give the same resamples."""
+    import numpy as np
+
+    score = project.metrics.score
+    samples = [list(score(one, score_params).values()) for one in _resamples(rows, project.contract.group, params)]
+    return Scores(score(rows, score_params), np.array(samples))
 
 
 def intervals(
@@ -94,51 +118,35 @@ def intervals(
     Returns:
         Metric name to (value, low, high); NaN where the metric is undefined on these rows.
     """
-    import numpy as np
+    return _intervals(resampled(project, rows, score_params, params), params)
 
-    values = project.metrics.score(rows, score_params)
-    samples = np.array(
-        [
-            list(project.metrics.score(resample, score_params).values())
-            for resample in _resamples(rows, project.contract.group, params)
-        ]
-    )
+
+def _intervals(scores: Scores, params: EvaluateParameters) -> dict[str, Interval]:
     return {
         name: Interval(float(value), float(low), float(high))
-        for (name, value), low, high in zip(values.items(), *_bounds(samples, params), strict=True)
+        for (name, value), low, high in zip(scores.values.items(), *_bounds(scores.samples, params), strict=True)
     }
 
 
-def gain(
-    project: Project, rows: "pl.DataFrame", champion_rows: "pl.DataFrame", score_params: Any, params: EvaluateParameters
-) -> Interval:
+def gain(project: Project, ours: Scores, theirs: Scores, params: EvaluateParameters) -> Interval:
     """How much better than the champion, in the primary metric: a paired bootstrap (Efron & Tibshirani 1993, 16.2).
 
     Both models are scored on the same resamples, so that what makes a resample easy or hard for both cancels out;
     comparing two separate intervals would hide small but certain gains.
 
     Args:
-        project: Gives ``score`` and the contract.
-        rows: Test rows with the new model's predictions.
-        champion_rows: The same rows in the same order with the champion's.
-        score_params: Parameters of ``score``.
-        params: Number of resamples, confidence, seed.
+        project: Names the primary metric and its direction.
+        ours: The new model's scores (:func:`resampled`).
+        theirs: The champion's, on the same rows in the same order.
+        params: Confidence.
 
     Returns:
         The difference, positive where the new model is better, whichever direction the metric has.
     """
-    import numpy as np
-
     primary, sign = project.metrics.primary, 1 if project.metrics.greater_is_better else -1
-
-    def difference(ours: "pl.DataFrame", theirs: "pl.DataFrame") -> float:
-        score = project.metrics.score
-        return sign * float(score(ours, score_params)[primary] - score(theirs, score_params)[primary])
-
-    group = project.contract.group
-    pairs = zip(_resamples(rows, group, params), _resamples(champion_rows, group, params), strict=True)
-    low, high = _bounds(np.array([difference(ours, theirs) for ours, theirs in pairs]), params)
-    return Interval(difference(rows, champion_rows), float(low), float(high))
+    column = list(ours.values).index(primary)
+    low, high = _bounds(sign * (ours.samples[:, column] - theirs.samples[:, column]), params)
+    return Interval(sign * float(ours.values[primary] - theirs.values[primary]), float(low), float(high))
 
 
 def _bounds(samples: Any, params: EvaluateParameters) -> Any:

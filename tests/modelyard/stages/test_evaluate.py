@@ -12,7 +12,7 @@ from modelyard.gate import GateParameters, standard_gate
 from modelyard.parameters import Parameters
 from modelyard.project import Metrics
 from modelyard.records import Column, Contract
-from modelyard.stages.evaluate import EvaluateParameters, _resamples, gain, intervals, make_evaluate
+from modelyard.stages.evaluate import EvaluateParameters, _resamples, gain, intervals, make_evaluate, resampled
 
 
 class ScoreParameters(Parameters):
@@ -132,18 +132,22 @@ def test_inputs_are_not_changed():
     assert before.equals(examples())
 
 
+def gained(of, ours, theirs):
+    return gain(of, *(resampled(of, one, ScoreParameters(), PARAMS) for one in (ours, theirs)), PARAMS)
+
+
 def test_a_small_gain_on_every_row_is_sure_where_two_intervals_would_overlap():
     champion = rows()
     better = champion.with_columns(prediction=pl.col("value") * 0.05)
-    found = gain(project(), better, champion, ScoreParameters(), PARAMS)
+    found = gained(project(), better, champion)
     assert 0 < found.low < found.value < found.high
     ours, theirs = (intervals(project(), one, ScoreParameters(), PARAMS)["rmse"] for one in (better, champion))
     assert ours.high > theirs.low, "seen apart, nothing could be said"
-    assert gain(project(), champion, better, ScoreParameters(), PARAMS).high < 0
+    assert gained(project(), champion, better).high < 0
 
 
 def test_no_gain_over_itself_and_none_where_the_metric_is_undefined():
-    assert gain(project(), rows(), rows(), ScoreParameters(), PARAMS) == (0, 0, 0)
+    assert gained(project(), rows(), rows()) == (0, 0, 0)
     undefined = project()
     undefined.metrics = Metrics(score=score, primary="undefined", greater_is_better=True, floor=undefined.metrics.floor)
-    assert math.isnan(gain(undefined, rows(), rows(), ScoreParameters(), PARAMS).low)
+    assert math.isnan(gained(undefined, rows(), rows()).low)
