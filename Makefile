@@ -28,6 +28,9 @@ TORCH_ENV := $(if $(HAS_GPU),env -u UV_FIND_LINKS,)
 TORCH := $(shell sed -n 's/^  "\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 
 export PATH := $(abspath $(BIN)):$(PATH)
+# Many container images set it. The environment here is our own folder, and where bytecode is never kept, every command
+# compiles all that it imports again: that doubles the time until it begins to work.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test services ui demo-drift lint lock benchmark bench-env clean
 
