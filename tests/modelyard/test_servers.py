@@ -41,13 +41,14 @@ def test_a_signal_ends_all_and_their_children(tmp_path, number, monkeypatch):
         shows="/docs",
     )
     deaf = Server(name="Deaf", command=(sys.executable, "-c", DEAF))
-    family = []
+    others, family = set(psutil.Process().children()), []
 
     def interrupt():
         logs = [tmp_path / "a_server.log", tmp_path / "deaf.log"]
         while not all(log.exists() and "here" in log.read_text() for log in logs) or len(said) < 4:
             time.sleep(0.05)
-        family.extend(psutil.Process().children(recursive=True))
+        for child in set(psutil.Process().children()) - others:
+            family.extend([child, *child.children(recursive=True)])
         os.kill(os.getpid(), number)
 
     said = []
