@@ -4,8 +4,8 @@
     PYTHONPATH=.bench python benchmarks/training.py        # with Lightning, from `make bench-env`
 
 All three train the same network from the same weights on the same rows in memory, with AdamW (fused), clipping,
-warm-up and cosine, and keep the mean loss; on CUDA in bfloat16 with the rows on the device. They take turns (A B C A B
-C) in one process; a figure is the median over the rounds, a ratio the median of each round's ratio. Time is that of
+warm-up and cosine, and keep the mean loss; on CUDA in bfloat16 with the rows on the device. They take turns (A B C C B
+A) in one process; a figure is the median over the rounds, a ratio the median of each round's ratio. Time is that of
 the whole call, set-up included, and about a second, so that a round sees one state of the machine. Beside the ratio by
 the clock stands the one by the process's CPU time, which other work on the machine moves less. Lightning gets the same
 ready-made batches as the hand-written loop, not a DataLoader.
@@ -198,7 +198,7 @@ def measure(task: Task, loops: dict[str, Callable[..., float]], rounds: int, dev
     cpu: dict[str, list[float]] = {name: [] for name in loops}
     losses = {}
     for number in range(rounds + 1):  # the first round warms up
-        for name, loop in loops.items():
+        for name, loop in loops.items() if number % 2 else reversed(loops.items()):
             network = task.build()
             network.load_state_dict(first.state_dict())
             started = time.perf_counter(), time.process_time()

@@ -96,7 +96,8 @@ class _Slot:
         self._copied: torch.cuda.Event | None = None
         self._buffers: Batch = {}
         for name, array in arrays.items():
-            buffer = torch.from_numpy(np.empty((most_rows, *array.shape[1:]), array.dtype))
+            # Torch's memory, not numpy's: it lies at 64-byte boundaries, which vectorised kernels read faster.
+            buffer = torch.from_numpy(np.empty(0, array.dtype)).new_empty((most_rows, *array.shape[1:]))
             self._buffers[name] = buffer.pin_memory() if device.type == "cuda" else buffer
         self._written = {name: buffer.numpy() for name, buffer in self._buffers.items()}
 
