@@ -6,7 +6,7 @@
 #   make lint     ruff and mypy
 #   make lock     resolve pyproject.toml anew into requirements.lock
 #   make notebooks    runs the notebooks from top to bottom and keeps what they show
-#   make benchmark PROJECT=fraud_detection   the README's result table, on the public data
+#   make benchmark PROJECT=fraud_detection   the README's result table, on the public data; DATASET=... for another set
 
 PYTHON ?= python3
 PROJECT ?= fraud_detection
@@ -80,7 +80,7 @@ notebooks: $(STAMP)
 	python notebooks/execute.py
 
 benchmark: $(STAMP)
-	python benchmarks/reference.py $(PROJECT)
+	python benchmarks/reference.py $(PROJECT) $(if $(DATASET),--dataset $(DATASET))
 
 # The competitors of benchmarks/startup.py and benchmarks/training.py, kept out of the environment: their plug-ins
 # would slow every command down.

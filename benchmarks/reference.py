@@ -1,9 +1,11 @@
 """The reference run of a project on its public data, and the result tables and pictures of the READMEs.
 
     python benchmarks/reference.py fraud_detection      run with --env=benchmark, then write the tables
+    python benchmarks/reference.py music_generation --dataset nottingham     on another of its public data sets
     python benchmarks/reference.py --tables-only        write the tables from benchmarks/results/ alone
 
-Tables stand between ``<!-- results -->`` markers and are written from ``metrics.json`` files, never by hand.
+Tables stand between ``<!-- results -->`` markers and are written from ``metrics.json`` files, never by hand. Each
+project has one file of results for each data set; the pictures are those of the data set that its configuration names.
 """
 
 import argparse
@@ -25,10 +27,12 @@ IMAGES = ROOT / "docs" / "images"
 MARKED = re.compile(r"<!-- results -->\n.*?<!-- /results -->", re.DOTALL)
 
 
-def run(project: str) -> None:
-    """Runs the project and keeps its numbers in ``benchmarks/results/<project>.json``."""
+def run(project: str, dataset: str | None) -> None:
+    """Runs the project and keeps its numbers in ``benchmarks/results/<project>/<data set>.json``."""
     check_project_name(project)
     command = [sys.executable, "-m", "kedro", "run", f"--pipeline={project}", "--env=benchmark"]
+    if dataset is not None:
+        command.append(f"--params={project}.ingest.dataset={dataset}")
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
         raise SystemExit(f"the reference run of {project} failed; no table was changed")
     reporting = data_directory() / "08_reporting" / project
@@ -37,15 +41,16 @@ def run(project: str) -> None:
     metrics_of = load_project(project).metrics
     kept = ("n_test", "metrics", "floor", "gate", "data_digest", "code")
     result = {name: metrics[name] for name in kept} | {
-        "dataset": _dataset(record),
+        "dataset": (used := _dataset(record)),
         "primary": metrics_of.primary,
         "greater_is_better": metrics_of.greater_is_better,
         "device": record["device"]["kind"],
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{project}.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
-    shutil.rmtree(IMAGES / project, ignore_errors=True)
-    shutil.copytree(reporting / "figures", IMAGES / project)
+    (RESULTS / project).mkdir(parents=True, exist_ok=True)
+    (RESULTS / project / f"{used}.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    if dataset is None:
+        shutil.rmtree(IMAGES / project, ignore_errors=True)
+        shutil.copytree(reporting / "figures", IMAGES / project)
 
 
 def _dataset(record: dict[str, Any]) -> str:
@@ -55,58 +60,68 @@ def _dataset(record: dict[str, Any]) -> str:
 
 
 def write_tables() -> None:
-    """Writes the root README's table of projects and each project's own table."""
-    results = {file.stem: json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))}
+    """Writes the root README's table of projects and each project's own tables."""
+    results: dict[str, list[Any]] = {}
+    for file in sorted(RESULTS.glob("*/*.json")):
+        results.setdefault(file.parent.name, []).append(json.loads(file.read_text()))
     _replace(ROOT / "README.md", _overview(results))
-    for project, result in results.items():
-        _replace(ROOT / "pipelines" / project / "README.md", _details(result))
+    for project, measured in results.items():
+        tables = [f"`{one['dataset']}`:\n\n{_details(one)}" for one in measured]
+        _replace(ROOT / "pipelines" / project / "README.md", "\n\n".join(tables))
 
 
-def _overview(results: dict[str, Any]) -> str:
+def _overview(results: dict[str, list[Any]]) -> str:
     lines = [
         "| project | data | metric | floor | ours (95 % interval) | published | command |",
         "|---|---|---|---|---|---|---|",
     ]
     for project in project_names():
-        title, command = load_project(project).title, f"`kedro run --pipeline={project}`"
-        result = results.get(project)
-        if result is None:
-            lines.append(f"| [{project}](pipelines/{project}/README.md): {title} | – | – | – | – | – | {command} |")
-            continue
-        primary = result["primary"]
-        published = _published(result["dataset"], primary)
-        best = (max if result["greater_is_better"] else min)(published, key=lambda item: item[1], default=None)
-        lines.append(
-            f"| [{project}](pipelines/{project}/README.md): {title} "
-            f"| `{result['dataset']}` | {primary} | {result['floor'][primary]:.3f} "
-            f"| {_with_interval(result['metrics'][primary])} "
-            f"| {f'{best[1]:.3f} ({best[0]})' if best else '–'} | {command} |"
-        )
+        name = f"[{project}](pipelines/{project}/README.md): {load_project(project).title}"
+        command = f"`kedro run --pipeline={project}`"
+        for result in results.get(project, [None]):
+            numbers = "– | – | – | – | –" if result is None else _headline(result)
+            lines.append(f"| {name} | {numbers} | {command} |")
+            name = command = ""
     return "\n".join(lines)
 
 
+def _headline(result: dict[str, Any]) -> str:
+    """Cells of the overview: data, metric, floor, ours, published."""
+    primary = result["primary"]
+    published = _published(result["dataset"], primary)
+    best = (max if result["greater_is_better"] else min)(published, key=lambda item: item[1], default=None)
+    return (
+        f"`{result['dataset']}` | {primary} | {result['floor'][primary]:.3f} "
+        f"| {_with_interval(result['metrics'][primary])} | {f'{best[1]:.3f} ({best[0]})' if best else '–'}"
+    )
+
+
 def _details(result: dict[str, Any]) -> str:
-    methods = [reference for reference in _references(result["dataset"]) if reference.evidence == "seen"]
-    heads = ["metric", "ours (95 % interval)", "trivial floor", *(reference.method for reference in methods)]
+    measured = {name: metric for name, metric in result["metrics"].items() if metric["value"] is not None}
+    methods = [one for one in _references(result["dataset"]) if measured.keys() & _numbers(one).keys()]
+    heads = ["metric", "ours (95 % interval)", "trivial floor", *(_method(one) for one in methods)]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for name, metric in result["metrics"].items():
-        if metric["value"] is None:
-            continue  # what these rows cannot answer, such as the recall of a kind that is not among them
-        values = [reference.values.get(name) for reference in methods]
-        cells = [f"{value:.3f}" if isinstance(value, float) else "–" for value in values]
-        floor = result["floor"][name]
-        lines.append(f"| {' | '.join([name, _with_interval(metric), _number(floor), *cells])} |")
-    source = f" Published columns: {methods[0].source}." if methods else ""
-    return "\n".join([*lines, "", f"{result['n_test']:,} test rows, {result['device']}.{source}"])
+    for name, metric in measured.items():
+        cells = [_number(_numbers(one).get(name)) for one in methods]
+        lines.append(f"| {' | '.join([name, _with_interval(metric), _number(result['floor'][name]), *cells])} |")
+    sources = "; ".join(dict.fromkeys(one.source for one in methods))
+    told = f" Published columns: {sources}." if sources else ""
+    return "\n".join([*lines, "", f"{result['n_test']:,} test rows, {result['device']}.{told}"])
 
 
 def _published(dataset: str, metric: str) -> list[tuple[str, float]]:
-    found = [
-        (reference.method, reference.values.get(metric))
-        for reference in _references(dataset)
-        if reference.evidence == "seen"
-    ]
-    return [(method, value) for method, value in found if isinstance(value, float)]
+    found = [(_method(one), _numbers(one).get(metric)) for one in _references(dataset)]
+    return [(method, value) for method, value in found if value is not None]
+
+
+def _method(reference: Result) -> str:
+    """Name of a published method, with a mark where the figure was not read again in its source."""
+    return reference.method if reference.evidence == "seen" else f"{reference.method} †"
+
+
+def _numbers(reference: Result) -> dict[str, float]:
+    """What a published result says in numbers."""
+    return {name: value for name, value in reference.values.items() if isinstance(value, float)}
 
 
 def _references(dataset: str) -> tuple[Result, ...]:
@@ -133,13 +148,14 @@ def _replace(readme: Path, table: str) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("projects", nargs="*")
+    parser.add_argument("project", nargs="?")
+    parser.add_argument("--dataset", help="one of the project's public data sets; default: what conf/benchmark names")
     parser.add_argument("--tables-only", action="store_true")
     arguments = parser.parse_args()
-    if not arguments.projects and not arguments.tables_only:
+    if arguments.project:
+        run(arguments.project, arguments.dataset)
+    elif not arguments.tables_only:
         parser.error("name a project, or --tables-only")
-    for project in arguments.projects:
-        run(project)
     write_tables()
 
 
