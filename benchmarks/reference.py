@@ -124,10 +124,13 @@ def _numbers(reference: Result) -> dict[str, float]:
     return {name: value for name, value in reference.values.items() if isinstance(value, float)}
 
 
-def _references(dataset: str) -> tuple[Result, ...]:
-    """Published results on a data set; a project without a public one has none."""
-    entry = load_catalogue().get(dataset)
-    return entry.reference_results if entry else ()
+def _references(dataset: str) -> list[Result]:
+    """Published results on a data set, or on a part of one: then their split begins with the part's name."""
+    catalogue = load_catalogue()
+    if dataset in catalogue:
+        return list(catalogue[dataset].reference_results)
+    everything = (result for entry in catalogue.values() for result in entry.reference_results)
+    return [result for result in everything if result.split.lower().startswith(dataset)]
 
 
 def _with_interval(metric: dict[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""How is music drawn from the network? Key by key, frame by frame, warmer or cooler."""
+"""How is music drawn from the network? Frame by frame, each from the lowest key up, warmer or cooler."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipelines.music_generation.sound import to_wav
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from pipelines.music_generation.model import MusicModel
     from pipelines.music_generation.network import RollNetwork
@@ -46,12 +47,34 @@ def compose(
     drawn, state = [], None
     with torch.inference_mode():
         for _ in range(n_frames):
-            logits, state = network(frames, known, state)
-            chance = torch.sigmoid(logits[:, -1:].float().cpu() / temperature)
-            frame = torch.rand(chance.shape, generator=generator) < chance
-            drawn.append(frame.numpy())
-            frames = frame.float().to(device)
-    return np.concatenate(drawn, axis=1)
+            hidden, state = network.hear(frames, known, state)
+            chance = torch.rand((len(frames), N_KEYS), generator=generator).to(device)
+            frames = _chord(network, hidden[:, -1], frames[:, -1], chance, temperature)[:, None]
+            drawn.append(frames.cpu().numpy() > 0)
+    return np.concatenate(drawn, axis=1) if drawn else np.zeros((len(beginning), 0, N_KEYS), bool)
+
+
+def _chord(network: RollNetwork, hidden: Tensor, last: Tensor, chance: Tensor, temperature: float) -> Tensor:
+    """Draws one frame (B, 88) from the lowest key up; ``chance`` (B, 88) holds a uniform number for each key.
+
+    A key that stays silent adds nothing to what the next one hears. So the log-odds of all keys above the last sounding
+    one are computed at once, and the first of them that sounds is kept: a step for each note, not for each key.
+    """
+    import torch
+
+    alone, heard = network.alone(hidden, last), network.lean(hidden)
+    threshold = torch.logit(chance, eps=1e-7) * temperature
+    frame, keys = torch.zeros_like(alone), torch.arange(N_KEYS, device=alone.device)
+    lowest = torch.zeros(len(alone), 1, dtype=torch.long, device=alone.device)
+    while True:
+        sounds = (network.together(alone, heard[:, None]) > threshold) & (keys >= lowest)
+        has_note = sounds.any(dim=1)
+        if not has_note.any():
+            return frame
+        note = sounds.float().argmax(dim=1)
+        frame[has_note, note[has_note]] = 1
+        heard = heard + network.added[note] * has_note[:, None]
+        lowest = torch.where(has_note, note + 1, N_KEYS)[:, None]
 
 
 def write_sample(roll: Roll, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelyard.errors import StorageError
 from modelyard.files import write_text
@@ -51,8 +51,15 @@ def style_of(rows: pl.DataFrame) -> Floats:
     return rows.select(pl.col(name).cast(pl.Float32).fill_null(float("nan")) for name in STYLE).to_numpy()
 
 
-def logits_of(network: RollNetwork, rows: pl.DataFrame) -> Iterator[tuple[int, Roll, Floats]]:
-    """Row number, roll (T, 88), and log-odds (T, 88) of each of its frames given those before, shortest piece first."""
+class PieceLogOdds(NamedTuple):
+    """Of one piece, both (T, 88); see :class:`pipelines.music_generation.network.LogOdds`."""
+
+    alone: Floats
+    together: Floats
+
+
+def log_odds_of(network: RollNetwork, rows: pl.DataFrame) -> Iterator[tuple[int, Roll, PieceLogOdds]]:
+    """Row number, roll (T, 88), and the log-odds of each of its frames given those before, shortest piece first."""
     import numpy as np
     import torch
 
@@ -63,22 +70,24 @@ def logits_of(network: RollNetwork, rows: pl.DataFrame) -> Iterator[tuple[int, R
     network.eval()
     for begin in range(0, len(order), _AT_ONCE):
         numbers = order[begin : begin + _AT_ONCE]
-        before = np.zeros((len(numbers), len(rolls[numbers[-1]]), N_KEYS), np.float32)
+        frames = np.zeros((len(numbers), len(rolls[numbers[-1]]) + 1, N_KEYS), np.float32)
         for place, number in enumerate(numbers):
-            before[place, 1 : len(rolls[number])] = rolls[number][:-1]
+            frames[place, 1 : len(rolls[number]) + 1] = rolls[number]
         with torch.inference_mode():
-            inputs = torch.from_numpy(before).to(device), torch.from_numpy(style[numbers]).to(device)
-            logits = network(*inputs)[0].float().cpu().numpy()
+            known = torch.from_numpy(frames).to(device)
+            found = network(known[:, :-1], torch.from_numpy(style[numbers]).to(device), known[:, 1:])
+            alone, together = (log_odds.float().cpu().numpy() for log_odds in found)
         for place, number in enumerate(numbers):
-            yield int(number), rolls[number], logits[place, : len(rolls[number])]
+            length = len(rolls[number])
+            yield int(number), rolls[number], PieceLogOdds(alone[place, :length], together[place, :length])
     network.train(was_training)
 
 
-def losses(roll: Roll, logits: Floats) -> NDArray[np.float64]:
+def losses(roll: Roll, log_odds: Floats) -> NDArray[np.float64]:
     """Negative log-likelihood of each frame in nats, summed over the keys, shape (T,)."""
     import numpy as np
 
-    wide = logits.astype(np.float64)
+    wide = log_odds.astype(np.float64)
     result: NDArray[np.float64] = (np.logaddexp(0, wide) - wide * roll).sum(axis=1)
     return result
 
@@ -87,7 +96,7 @@ def build_network(params: FitParameters, usual_style: tuple[float, float] = (0.5
     """An untrained network; its first weights are drawn from torch's generator."""
     from pipelines.music_generation.network import RollNetwork
 
-    return RollNetwork(params.width, params.n_layers, params.dropout, usual_style)
+    return RollNetwork(params.width, params.n_layers, params.n_chord_units, params.dropout, usual_style)
 
 
 def save(model: MusicModel, folder: Path) -> None:

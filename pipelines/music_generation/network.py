@@ -1,9 +1,11 @@
-"""The network: an LSTM over frames that gives each of the 88 keys its own probability in the next frame.
+"""The network: an LSTM over frames; each of the 88 keys of the next one, alone and given the frame's lower keys.
 
-Imported only inside functions: this module needs torch. Shapes: B batch, T frames.
+Imported only inside functions: this module needs torch. Shapes: B batch, T frames, W width, U chord units.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,20 +13,39 @@ from torch import Tensor, nn
 from pipelines.music_generation.rolls import N_KEYS
 
 State = tuple[Tensor, Tensor]
-"""What the LSTM remembers: hidden and cell, each (n_layers, B, width)."""
+"""What the LSTM remembers: hidden and cell, each (n_layers, B, W)."""
+
+
+class LogOdds(NamedTuple):
+    """Log-odds that each key sounds in a frame, both (B, T, 88).
+
+    Args:
+        alone: Given the frames before: what the published results score.
+        together: Given the frames before and the lower keys of the frame itself, so that the product over the keys is
+            the probability of the whole chord: what is drawn from.
+    """
+
+    alone: Tensor
+    together: Tensor
 
 
 class RollNetwork(nn.Module):
-    """Frames so far to log-odds of each key in the next one (Hochreiter and Schmidhuber 1997, LSTM).
+    """Frames so far to the log-odds of the next one's keys.
+
+    An LSTM (Hochreiter and Schmidhuber 1997) with a neural autoregressive density estimator over the keys of a frame
+    (Boulanger-Lewandowski, Bengio, Vincent 2012, RNN-NADE): a hidden layer that every sounding key adds to.
 
     Args:
         width: Units of each layer.
         n_layers: Layers of the LSTM.
+        n_chord_units: Units of the layer that the lower keys of a frame add to.
         dropout: Share of units dropped while training, before, between and after the layers.
         usual_style: The collections' mean style, used where a collection's is not known.
     """
 
-    def __init__(self, width: int, n_layers: int, dropout: float, usual_style: tuple[float, float]) -> None:
+    def __init__(
+        self, width: int, n_layers: int, n_chord_units: int, dropout: float, usual_style: tuple[float, float]
+    ) -> None:
         super().__init__()
         self.register_buffer("usual_style", torch.tensor(usual_style))
         self.read = nn.Linear(N_KEYS + len(usual_style), width)
@@ -34,13 +55,30 @@ class RollNetwork(nn.Module):
         self.follow = nn.Linear(N_KEYS, N_KEYS, bias=False)
         nn.init.zeros_(self.follow.weight)  # what follows from the last frame alone is learnt first
         nn.init.constant_(self.write.bias, -3.0)  # about one key in twenty sounds
+        self.lean = nn.Linear(width, n_chord_units)
+        self.added = nn.Parameter(torch.randn(N_KEYS, n_chord_units) / 8)
+        self.answer = nn.Parameter(torch.zeros(N_KEYS, n_chord_units))  # at first every key answers alone
 
-    def forward(self, before: Tensor, style: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Log-odds of the frames that follow, and the state to go on from.
+    def forward(self, before: Tensor, style: Tensor, now: Tensor) -> LogOdds:
+        """Log-odds of frames that are known, each from those before it and its own lower keys.
 
         Args:
-            before: Frames (B, T, 88), 0 and 1; silence stands before the first.
+            before: The frames before each, (B, T, 88), 0 and 1; silence stands before the first.
             style: Pace and mode of the collection, (B, 2), NaN where not known.
+            now: The frames themselves, (B, T, 88).
+        """
+        hidden, _ = self.hear(before, style)
+        alone = self.alone(hidden, before)
+        sounding = now.float()[..., None] * self.added
+        lower = sounding.cumsum(dim=-2) - sounding
+        return LogOdds(alone, self.together(alone.detach(), self.lean(hidden)[..., None, :] + lower))
+
+    def hear(self, before: Tensor, style: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """What is remembered after each frame, (B, T, W), and the state to go on from.
+
+        Args:
+            before: As above.
+            style: As above.
             state: What was remembered; None: nothing.
         """
         usual: Tensor = self.usual_style  # type: ignore[assignment]  # a buffer
@@ -48,7 +86,21 @@ class RollNetwork(nn.Module):
         frames = before.float()
         inputs = torch.cat([frames, relative[:, None].expand(-1, frames.shape[1], -1)], dim=2)
         hidden, state = self.lstm(self.drop(torch.relu(self.read(inputs))), state)
-        return self.write(self.drop(hidden)) + self.follow(frames), state
+        return self.drop(hidden), state
+
+    def alone(self, hidden: Tensor, before: Tensor) -> Tensor:
+        """Log-odds of each key given the frames before, (B, T, 88)."""
+        answer: Tensor = self.write(hidden) + self.follow(before.float())
+        return answer
+
+    def together(self, alone: Tensor, heard: Tensor) -> Tensor:
+        """Log-odds of each key given the lower ones, too.
+
+        Args:
+            alone: (..., 88).
+            heard: What the past and the lower keys add up to, (..., 88, U); (..., 1, U): the same for all keys.
+        """
+        return alone + (torch.tanh(heard) * self.answer).sum(dim=-1)
 
 
 def transposed(frames: Tensor, semitones: Tensor) -> Tensor:

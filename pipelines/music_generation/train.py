@@ -12,7 +12,7 @@ from modelyard.parameters import Parameters
 from modelyard.project import FitRun
 from modelyard.stages.examples import rows_of
 from pipelines.music_generation.laws import Memory
-from pipelines.music_generation.model import MusicModel, build_network, logits_of, losses, style_of
+from pipelines.music_generation.model import MusicModel, build_network, log_odds_of, losses, style_of
 from pipelines.music_generation.rolls import N_KEYS, rolls_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class FitParameters(Parameters):
 
     width: int = Field(128, ge=4, le=4096, description="Units of each layer.")
     n_layers: int = Field(1, ge=1, le=8, description="Layers of the LSTM.")
+    n_chord_units: int = Field(32, ge=1, le=1024, description="Units that tie the keys of one frame together.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of units dropped while training.")
     transpose_semitone: int = Field(
         0, ge=0, le=24, description="Pieces are learnt from in keys up to this far away, drawn anew in each epoch."
@@ -123,7 +124,10 @@ def stretches(rows: pl.DataFrame, n_frames: int) -> dict[str, NDArray[np.generic
 
 
 def mean_loss(network: RollNetwork, batch: dict[str, Tensor], transpose_semitone: int) -> Tensor:
-    """Mean loss of a frame, nats over all keys, of a batch as :func:`stretches` makes them, in keys drawn for each."""
+    """Mean loss of a frame of a batch as :func:`stretches` makes them, in keys drawn for each stretch.
+
+    It is the loss of the keys alone plus that of the keys together, each summed over all keys, in nats.
+    """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -133,17 +137,19 @@ def mean_loss(network: RollNetwork, batch: dict[str, Tensor], transpose_semitone
     if transpose_semitone:
         span = 2 * transpose_semitone + 1
         frames = transposed(frames, torch.randint(span, (len(frames),), device=frames.device) - transpose_semitone)
-    logits, _ = network(frames[:, :-1], batch["style"])
-    each = binary_cross_entropy_with_logits(logits.float(), frames[:, 1:], reduction="none").sum(dim=2)
+    now = frames[:, 1:]
+    log_odds = network(frames[:, :-1], batch["style"], now)
+    alone, together = (binary_cross_entropy_with_logits(one.float(), now, reduction="none") for one in log_odds)
+    each = (alone + together).sum(dim=2)
     is_real = torch.arange(each.shape[1], device=each.device)[None] < batch["length"][:, None]
     return (each * is_real).sum() / is_real.sum()
 
 
 def nll_per_frame(network: RollNetwork, rows: pl.DataFrame) -> float:
-    """Loss of all pieces' frames from the second on, over their number."""
+    """Loss of all pieces' frames from the second on, keys alone, over their number."""
     import numpy as np
 
-    parts = [losses(roll, logits)[1:] for _, roll, logits in logits_of(network, rows)]
+    parts = [losses(roll, log_odds.alone)[1:] for _, roll, log_odds in log_odds_of(network, rows)]
     return float(np.concatenate(parts).mean())
 
 

@@ -9,11 +9,11 @@ import torch
 from pydantic import ValidationError
 
 from modelyard.errors import DataContractError, StorageError
-from pipelines.music_generation.composing import compose, compose_sample
+from pipelines.music_generation.composing import _chord, compose, compose_sample
 from pipelines.music_generation.evaluate import ScoreParameters, figures, floor, known_ceiling, predict, score
 from pipelines.music_generation.laws import describe
 from pipelines.music_generation.midi import read_midi
-from pipelines.music_generation.model import load, logits_of, losses, save
+from pipelines.music_generation.model import load, log_odds_of, losses, save
 from pipelines.music_generation.network import transposed
 from pipelines.music_generation.rolls import N_KEYS, column_of, pitches_of, roll_of, rolls_of
 from pipelines.music_generation.serve import EXAMPLE, MusicRequest, decode, encode
@@ -72,11 +72,13 @@ def test_a_damaged_model_is_said(tmp_path):
 
 
 def test_the_score_follows_the_published_protocol():
-    rows = pl.DataFrame({"nll_nats": [10.0, 6.0], "n_predicted_count": [2, 1]}).with_columns(
+    losses_of = {"nll_nats": [10.0, 6.0], "joint_nll_nats": [8.0, 1.0]}
+    rows = pl.DataFrame({**losses_of, "n_predicted_count": [2, 1]}).with_columns(
         n_hits_count=pl.lit(3), n_misses_count=pl.lit(1), n_alarms_count=pl.lit(0)
     )
     found = score(rows, ScoreParameters())
     assert found["nll_per_frame"] == pytest.approx(16 / 3)
+    assert found["joint_nll_per_frame"] == pytest.approx(3)
     assert found["nll_per_frame_of_pieces"] == pytest.approx(5.5)
     assert (found["frame_accuracy"], found["precision"], found["recall"]) == (0.75, 1, 0.75)
     assert np.isnan(score(rows.clear(), ScoreParameters())["nll_per_frame"])
@@ -96,10 +98,43 @@ def test_a_later_frame_changes_no_earlier_prediction(trained):
     planted = roll.copy()
     planted[10:] = ~planted[10:]
     (_, _, before), (_, _, after) = (
-        next(logits_of(trained.model.network, row.with_columns(column_of([each])))) for each in (roll, planted)
+        next(log_odds_of(trained.model.network, row.with_columns(column_of([each])))) for each in (roll, planted)
     )
-    assert np.array_equal(before[:11], after[:11])  # frame 10 itself is predicted from those before it
-    assert not np.array_equal(before[11:], after[11:])
+    assert np.array_equal(before.alone[:11], after.alone[:11])  # frame 10 itself is predicted from those before it
+    assert not np.array_equal(before.alone[11:], after.alone[11:])
+    assert np.array_equal(before.together[:10], after.together[:10])
+
+
+def test_a_higher_key_changes_no_lower_key_of_its_frame(trained):
+    row = trained.rows("test").head(1)
+    roll = rolls_of(row)[0]
+    planted = roll.copy()
+    planted[-1, 40:] = ~planted[-1, 40:]
+    (_, _, before), (_, _, after) = (
+        next(log_odds_of(trained.model.network, row.with_columns(column_of([each])))) for each in (roll, planted)
+    )
+    assert np.array_equal(before.together[-1, :41], after.together[-1, :41])
+    assert not np.array_equal(before.together[-1, 41:], after.together[-1, 41:])
+    assert np.array_equal(before.alone, after.alone)
+
+
+def test_chords_are_less_surprising_than_their_keys_one_by_one(trained):
+    test = trained.rows("test")
+    found = metrics_of(test, predict(trained.model, test))
+    assert found["joint_nll_per_frame"] < found["nll_per_frame"]
+
+
+def test_a_chord_is_drawn_as_if_key_by_key(trained):
+    network, temperature = trained.model.network, 1.5
+    before = torch.from_numpy(np.stack([roll_of([[48, 60, 64, 67]]), roll_of([[]])])).float()
+    chance = torch.rand((2, N_KEYS), generator=torch.Generator().manual_seed(3))
+    style = torch.full((2, 2), float("nan"))
+    with torch.inference_mode():
+        hidden, _ = network.hear(before, style)
+        chord = _chord(network, hidden[:, -1], before[:, -1], chance, temperature)
+        _, together = network(before, style, chord[:, None])
+    assert chord.sum() > 1
+    assert torch.equal(torch.sigmoid(together[:, 0] / temperature) > chance, chord > 0)
 
 
 def test_pieces_are_transposed_and_what_leaves_the_piano_is_silent():
