@@ -24,6 +24,8 @@ from modelyard.registry import check_project_name, load_project, project_names
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 IMAGES = ROOT / "docs" / "images"
+REPRINTED = ("where_it_looks.png", "where_it_is_unsure.png", "most_unsure.png", "piano_rolls.png")
+"""Figures that reprint examples of a data set: those of public data are not ours to publish."""
 MARKED = re.compile(r"<!-- results -->\n.*?<!-- /results -->", re.DOTALL)
 
 
@@ -50,7 +52,7 @@ def run(project: str, dataset: str | None) -> None:
     (RESULTS / project / f"{used}.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     if dataset is None:
         shutil.rmtree(IMAGES / project, ignore_errors=True)
-        shutil.copytree(reporting / "figures", IMAGES / project)
+        shutil.copytree(reporting / "figures", IMAGES / project, ignore=shutil.ignore_patterns(*REPRINTED))
 
 
 def _dataset(record: dict[str, Any]) -> str:

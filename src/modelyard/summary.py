@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+from modelyard.datasets.model_registry import CHALLENGER
 from modelyard.paths import data_directory, repository
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _render(project: str, stages: list[tuple[str, float]], made: dict[str, Any])
         parts += [_metrics_table(evaluation), _gate_line(evaluation["gate"])]
     if "model_version" in made:
         parts.append(Text(_version_line(project, made["model_version"])))
-        parts.append(Text(_where_to_look(project)))
+        parts.append(Text(_where_to_look(project, made["model_version"])))
     return Group(*parts)
 
 
@@ -110,18 +111,19 @@ def _version_line(project: str, version: dict[str, Any]) -> str:
     return f"{what} {project} version {version['version']}{aliases}"
 
 
-def _where_to_look(project: str) -> str:
+def _where_to_look(project: str, version: dict[str, Any]) -> str:
     folder = data_directory() / "08_reporting" / project
     folder = folder.relative_to(repository()) if folder.is_relative_to(repository()) else folder
     reports = "\n".join(f"  {folder / name}" for name in REPORTS)
-    quarantine = f"kedro quarantine show {project}"
-    width = len(quarantine) + 4
-    return (
-        f"\nreports:\n{reports}\n\nnext:\n"
-        f"  {'mlflow ui':{width}}look at the run, give a version the alias 'champion'\n"
-        f"  {quarantine:{width}}rejected rows and why\n"
-        f"  mlflow models serve -m models:/{project}@challenger --env-manager local"
-    )
+    commands = {
+        "mlflow ui": "look at the run and its versions",
+        f"kedro quarantine show {project}": "rejected rows and why",
+    }
+    if CHALLENGER in version["aliases"]:
+        commands[f"kedro promote {project} --version {version['version']}"] = "make it the champion, then: kedro serve"
+    width = max(map(len, commands)) + 4
+    shown = "\n".join(f"  {command:{width}}{what}" for command, what in commands.items())
+    return f"\nreports:\n{reports}\n\nnext:\n{shown}"
 
 
 def _number(value: float | None) -> str:

@@ -45,7 +45,16 @@ def reporting(run, data):
 
 def test_the_run_ends_with_a_summary_that_says_what_a_person_wants_to_know(run):
     assert run.returncode == 0, run.stderr
-    for words in ("done in", "rows:", "average_precision", "95 % interval", "gate", "version 1", "reports:", "next:"):
+    for words in (
+        "done in",
+        "rows:",
+        "average_precision",
+        "95 % interval",
+        "gate",
+        "version 1",
+        "reports:",
+        "kedro promote",
+    ):
         assert words in run.stdout
     assert "Warning" not in run.stderr
     assert "deprecated" not in run.stderr
