@@ -12,8 +12,8 @@ from pydantic import Field
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.parameters import Parameters
 from modelyard.records import Column, Contract, Media
+from modelyard.tasks.earlier_rows import UNKNOWN
 from pipelines.medical_image_analysis import descriptors
-from pipelines.medical_image_analysis.features import UNKNOWN_SCANNER
 from pipelines.medical_image_analysis.own_pictures import read_own_pictures
 from pipelines.medical_image_analysis.pictures import SIDE
 from pipelines.medical_image_analysis.simulator import SimulationParameters, simulate
@@ -33,7 +33,7 @@ CONTRACT = Contract(
         Column(name="exam_id", dtype="string", description="Identifies the picture."),
         Column(name="event_time", dtype="datetime", description="When it was taken; the publication's day if unknown."),
         Column(name="patient_id", dtype="string", description="Who is on it.", sensitive=True),
-        Column(name="scanner_id", dtype="string", description=f"What took it; '{UNKNOWN_SCANNER}' if not known."),
+        Column(name="scanner_id", dtype="string", description=f"What took it; '{UNKNOWN}' if not known."),
         Column(name="is_pneumonia", dtype="bool", description="Whether the exam was labelled as pneumonia."),
         *descriptors.COLUMNS,
     ),
@@ -136,7 +136,7 @@ def _public(name: str) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
             pl.format("{}_{}", pl.lit(split), pl.int_range(pl.len())).alias("exam_id"),
             pl.lit(_PUBLISHED, dtype=pl.Datetime("us", "UTC")).alias("event_time"),
             pl.format("{}_{}", pl.lit(split), pl.int_range(pl.len())).alias("patient_id"),
-            pl.lit(UNKNOWN_SCANNER).alias("scanner_id"),
+            pl.lit(UNKNOWN).alias("scanner_id"),
             "is_pneumonia",
             pl.lit(split).alias("split"),
         )

@@ -13,19 +13,19 @@ from pydantic import Field
 
 from modelyard.feature_store.schema import Feature, FeatureView, feature_names
 from modelyard.parameters import Parameters
+from modelyard.tasks.earlier_rows import means_before
 
 if TYPE_CHECKING:
     import polars as pl
 
-UNKNOWN_SCANNER = "unknown"
-"""Scanner of exams that do not name one: nothing is known about its past."""
+_WINDOW = timedelta(days=28)
 
 FEATURE_VIEWS = (
     FeatureView(
         name="scanner_exposure",
         entity="scanner_id",
         entity_dtype="string",
-        ttl=timedelta(days=28),
+        ttl=_WINDOW,
         description="How a scanner's pictures of the 28 days before a moment looked on average.",
         features=(
             Feature(
@@ -64,18 +64,5 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
         View name to frame (``scanner_id``, ``event_time``, features in the schema's order), one row for each scanner
         and time, sorted by both.
     """
-    import polars as pl
-
-    is_known = (pl.col("n_exams") >= params.fewest_exams) & (pl.col("scanner_id") != UNKNOWN_SCANNER)
-    levels = (
-        records.sort("scanner_id", "event_time")
-        .rolling("event_time", period="28d", group_by="scanner_id", closed="left")
-        .agg(
-            pl.len().alias("n_exams"),
-            pl.col("brightness_ratio").mean().alias("scanner_brightness_28d"),
-            pl.col("contrast_ratio").mean().alias("scanner_contrast_28d"),
-        )
-        .unique(["scanner_id", "event_time"], keep="last", maintain_order=True)
-        .select("scanner_id", "event_time", *(pl.when(is_known).then(name).alias(name) for name in LEVELS))
-    )
-    return {"scanner_exposure": levels}
+    means = {"scanner_brightness_28d": "brightness_ratio", "scanner_contrast_28d": "contrast_ratio"}
+    return {"scanner_exposure": means_before(records, "scanner_id", _WINDOW, means, params.fewest_exams)}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import ConfigurationError, DataContractError
-from pipelines.medical_image_analysis.features import UNKNOWN_SCANNER
+from modelyard.tasks.earlier_rows import UNKNOWN
 from pipelines.medical_image_analysis.pictures import SIDE, read_picture
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def read_own_pictures(path: Path, classes: Mapping[str, bool]) -> tuple[pl.DataF
             "exam_id": _name(item.path, path),
             "event_time": when,
             "patient_id": item.about.get("patient_id") or _name(item.path, path),
-            "scanner_id": item.about.get("scanner_id") or UNKNOWN_SCANNER,
+            "scanner_id": item.about.get("scanner_id") or UNKNOWN,
             "is_pneumonia": classes[item.label],
             "split": _split(item, digest),
             "parse_errors": "; ".join(problems) or None,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
-from pipelines.medical_image_analysis.features import LEVELS, UNKNOWN_SCANNER
+from modelyard.tasks.earlier_rows import UNKNOWN
+from pipelines.medical_image_analysis.features import LEVELS
 from pipelines.medical_image_analysis.pictures import SIDE, read_picture
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class ExamRequest(BaseModel):
         " central square is used.",
     )
     event_time: AwareDatetime | None = Field(None, description="When it was taken, with its offset from UTC.")
-    scanner_id: str = Field(UNKNOWN_SCANNER, description="What took it.")
+    scanner_id: str = Field(UNKNOWN, description="What took it.")
     scanner_brightness_28d: float | None = Field(
         None, ge=0, le=1, description="Mean brightness of the scanner's exams of the last 28 days, 0 to 1."
     )

@@ -11,8 +11,8 @@ from pydantic import Field
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.parameters import Parameters
 from modelyard.records import Column, Contract, Media
+from modelyard.tasks.earlier_rows import UNKNOWN
 from pipelines.music_generation import laws
-from pipelines.music_generation.features import UNKNOWN_COLLECTION
 from pipelines.music_generation.grammar import SimulationParameters, simulate
 from pipelines.music_generation.own_midi import read_own_midi
 
@@ -29,9 +29,7 @@ CONTRACT = Contract(
     columns=(
         Column(name="piece_id", dtype="string", description="Identifies the piece."),
         Column(name="event_time", dtype="datetime", description="When it came in; the publication's day if unknown."),
-        Column(
-            name="collection_id", dtype="string", description=f"Where it is from; '{UNKNOWN_COLLECTION}' if not known."
-        ),
+        Column(name="collection_id", dtype="string", description=f"Where it is from; '{UNKNOWN}' if not known."),
         Column(
             name="n_notes_count",
             dtype="int64",

@@ -9,19 +9,19 @@ from pydantic import Field
 
 from modelyard.feature_store.schema import Feature, FeatureView, feature_names
 from modelyard.parameters import Parameters
+from modelyard.tasks.earlier_rows import means_before
 
 if TYPE_CHECKING:
     import polars as pl
 
-UNKNOWN_COLLECTION = "unknown"
-"""Collection of pieces that do not name one: nothing is known about its past."""
+_WINDOW = timedelta(days=90)
 
 FEATURE_VIEWS = (
     FeatureView(
         name="collection_style",
         entity="collection_id",
         entity_dtype="string",
-        ttl=timedelta(days=90),
+        ttl=_WINDOW,
         description="How a collection's pieces of the 90 days before a moment were on average.",
         features=(
             Feature(
@@ -60,19 +60,5 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
         View name to frame (``collection_id``, ``event_time``, features in the schema's order), one row for each
         collection and time, sorted by both.
     """
-    import polars as pl
-
-    is_known = (pl.col("n_pieces") >= params.fewest_pieces) & (pl.col("collection_id") != UNKNOWN_COLLECTION)
-    style = (
-        records.sort("collection_id", "event_time")
-        .with_columns(pl.col("is_minor").cast(pl.Float64))
-        .rolling("event_time", period="90d", group_by="collection_id", closed="left")
-        .agg(
-            pl.len().alias("n_pieces"),
-            pl.col("change_share").mean().alias("collection_change_90d"),
-            pl.col("is_minor").mean().alias("collection_minor_90d"),
-        )
-        .unique(["collection_id", "event_time"], keep="last", maintain_order=True)
-        .select("collection_id", "event_time", *(pl.when(is_known).then(name).alias(name) for name in STYLE))
-    )
-    return {"collection_style": style}
+    means = {"collection_change_90d": "change_share", "collection_minor_90d": "is_minor"}
+    return {"collection_style": means_before(records, "collection_id", _WINDOW, means, params.fewest_pieces)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import ConfigurationError, DataContractError
-from pipelines.music_generation.features import UNKNOWN_COLLECTION
+from modelyard.tasks.earlier_rows import UNKNOWN
 from pipelines.music_generation.midi import read_midi
 from pipelines.music_generation.rolls import N_KEYS
 
@@ -73,7 +73,7 @@ def _read(file: Path, root: Path, frames_per_quarter: int) -> tuple[dict[str, An
     row = {
         "piece_id": name.as_posix(),
         "event_time": _changed(file),
-        "collection_id": name.parent.as_posix() if len(name.parts) > 1 else UNKNOWN_COLLECTION,
+        "collection_id": name.parent.as_posix() if len(name.parts) > 1 else UNKNOWN,
         "split": next(part for part, end in _PARTS if place < end),
         "parse_errors": problem,
     }

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
-from pipelines.music_generation.features import STYLE, UNKNOWN_COLLECTION
+from modelyard.tasks.earlier_rows import UNKNOWN
+from pipelines.music_generation.features import STYLE
 from pipelines.music_generation.rolls import LOWEST, N_KEYS, pitches_of, roll_of, rolls_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class MusicRequest(BaseModel):
     temperature: float = Field(0.9, ge=0.05, le=3, description="1: as learnt; below: safer; above: wilder.")
     seed: int = Field(0, ge=0, lt=2**31, description="Another seed, another piece; the same seed, the same piece.")
     event_time: AwareDatetime | None = Field(None, description="When it is asked, with its offset from UTC.")
-    collection_id: str = Field(UNKNOWN_COLLECTION, description="In whose style.")
+    collection_id: str = Field(UNKNOWN, description="In whose style.")
     collection_change_90d: float | None = Field(
         None, ge=0, le=1, description="Share of frames that change in the collection's pieces of the last 90 days."
     )

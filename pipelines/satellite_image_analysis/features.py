@@ -12,16 +12,19 @@ from pydantic import Field
 
 from modelyard.feature_store.schema import Feature, FeatureView, feature_names
 from modelyard.parameters import Parameters
+from modelyard.tasks.earlier_rows import means_before
 
 if TYPE_CHECKING:
     import polars as pl
+
+_WINDOW = timedelta(days=7)
 
 FEATURE_VIEWS = (
     FeatureView(
         name="region_light",
         entity="region_id",
         entity_dtype="string",
-        ttl=timedelta(days=7),
+        ttl=_WINDOW,
         description="How a region's tiles of the 7 days before a moment looked on average.",
         features=(
             Feature(
@@ -60,18 +63,5 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
         View name to frame (``region_id``, ``event_time``, features in the schema's order), one row for each region
         and time, sorted by both.
     """
-    import polars as pl
-
-    is_known = (pl.col("n_tiles") >= params.fewest_tiles) & (pl.col("region_id") != "unknown")
-    levels = (
-        records.sort("region_id", "event_time")
-        .rolling("event_time", period="7d", group_by="region_id", closed="left")
-        .agg(
-            pl.len().alias("n_tiles"),
-            pl.col("brightness_ratio").mean().alias("region_brightness_7d"),
-            pl.col("contrast_ratio").mean().alias("region_contrast_7d"),
-        )
-        .unique(["region_id", "event_time"], keep="last", maintain_order=True)
-        .select("region_id", "event_time", *(pl.when(is_known).then(name).alias(name) for name in LEVELS))
-    )
-    return {"region_light": levels}
+    means = {"region_brightness_7d": "brightness_ratio", "region_contrast_7d": "contrast_ratio"}
+    return {"region_light": means_before(records, "region_id", _WINDOW, means, params.fewest_tiles)}

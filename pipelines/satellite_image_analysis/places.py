@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelyard.tasks.earlier_rows import UNKNOWN
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -37,7 +39,7 @@ def with_places(rows: pl.DataFrame) -> pl.DataFrame:
     is_known = pl.col("longitude_deg").is_not_null() & pl.col("latitude_deg").is_not_null()
     return rows.with_columns(
         pl.when(is_known).then(square(CELL_DEG)).otherwise("tile_id").alias("cell_id"),
-        pl.when(is_known).then(square(REGION_DEG)).otherwise(pl.lit("unknown")).alias("region_id"),
+        pl.when(is_known).then(square(REGION_DEG)).otherwise(pl.lit(UNKNOWN)).alias("region_id"),
     )
 
 

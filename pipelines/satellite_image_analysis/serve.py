@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
+from modelyard.tasks.earlier_rows import UNKNOWN
 from pipelines.satellite_image_analysis.features import LEVELS
 from pipelines.satellite_image_analysis.pictures import CHANNELS, SIDE, read_tile
 
@@ -29,7 +30,7 @@ class TileRequest(BaseModel):
         description=f"PNG or JPEG in base64: red, green, blue with 8 bits each, {SIDE} x {SIDE} pixels.",
     )
     event_time: AwareDatetime | None = Field(None, description="When it was taken, with its offset from UTC.")
-    region_id: str = Field("unknown", description="Square of one degree that it lies in.")
+    region_id: str = Field(UNKNOWN, description="Square of one degree that it lies in.")
     region_brightness_7d: float | None = Field(
         None, ge=0, le=1, description="Mean brightness of the region's tiles of the last 7 days, 0 to 1."
     )
