@@ -1,3 +1,4 @@
+import contextlib
 import json
 import logging
 import os
@@ -192,11 +193,13 @@ def interrupt(folder: Path, sign: signal.Signals) -> None:
     """Tunes in another process and ends it while trials 3 and 4 are being fitted; returns when its workers are gone."""
     parent, trace = start(folder, {"trial_0003": "slow", "trial_0004": "slow"}), folder / "trace"
     wait_until(lambda: {0, 1, 2} <= set(computed(steps_in(trace), "trial_0003")), "trial 3 is well under way")
-    if sign == signal.SIGINT:
-        os.killpg(parent.pid, sign)  # a terminal sends it to the parent and its workers alike
-    else:
-        parent.send_signal(sign)
-    parent.wait()
+    while parent.poll() is None:  # Python drops an interrupt that hits a finaliser: a person presses Ctrl-C again
+        if sign == signal.SIGINT:
+            os.killpg(parent.pid, sign)  # a terminal sends it to the parent and its workers alike
+        else:
+            parent.send_signal(sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            parent.wait(timeout=1)
     workers = {process for name, _, process in steps_in(trace) if name.startswith("trial")}
     wait_until(lambda: not any(lives(process) for process in workers), "the workers have ended")
     assert [trial.state.name for trial in stored_trials(folder)] == ["COMPLETE"] * 3 + ["RUNNING"] * 2

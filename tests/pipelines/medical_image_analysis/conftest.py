@@ -1,48 +1,17 @@
 """A small simulated hospital and one model fitted in it, shared by the tests of what learns, predicts and serves."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import polars as pl
 import pytest
 
-from modelyard.project import FitRun
-from modelyard.stages.examples import SplitParameters, learning_rows, rows_of, with_split
-from pipelines.medical_image_analysis.data import CONTRACT, IngestParameters, ingest
-from pipelines.medical_image_analysis.features import FEATURE_VIEWS, FeatureParameters, derive_features
-from pipelines.medical_image_analysis.model import RadiographModel
+from pipelines.medical_image_analysis.data import IngestParameters, ingest
+from pipelines.medical_image_analysis.features import FeatureParameters
+from pipelines.medical_image_analysis.pipeline import PROJECT
 from pipelines.medical_image_analysis.simulator import SimulationParameters
-from pipelines.medical_image_analysis.train import FitParameters, fit
+from pipelines.medical_image_analysis.train import FitParameters
+from tests.pipelines.small_fit import Trained, examples_of, fitter
 
 SMALL = IngestParameters(simulation=SimulationParameters(n_exams=600, n_days=60))
 QUICK = FitParameters(n_networks=2, width=6, epochs=5, batch_size=16)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Examples, the model fitted on them, what it reported, and the function that fits again."""
-
-    examples: pl.DataFrame
-    model: RadiographModel
-    reports: list[tuple[int, float]]
-
-    def rows(self, split: str) -> pl.DataFrame:
-        return rows_of(self.examples, split)
-
-
-def with_features(records: pl.DataFrame) -> pl.DataFrame:
-    """Records with their scanner's levels and a split, as the spine joins them."""
-    for view in FEATURE_VIEWS:
-        frame = derive_features(records, FeatureParameters())[view.name]
-        records = records.join(frame, on=[view.entity, "event_time"], how="left", maintain_order="left")
-    return with_split(records, CONTRACT, SplitParameters())
-
-
-def fitted(examples: pl.DataFrame, folder: Path, params: FitParameters = QUICK):
-    """Fits with one thread."""
-    reports: list[tuple[int, float]] = []
-    run = FitRun(seed=0, folder=folder, report=lambda step, value: reports.append((step, value)), n_threads=1)
-    return fit(learning_rows(examples), params, run), reports
 
 
 @pytest.fixture(scope="session")
@@ -51,12 +20,12 @@ def exams() -> pl.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def trained(exams, tmp_path_factory) -> Trained:
-    examples = with_features(exams)
-    return Trained(examples, *fitted(examples, tmp_path_factory.mktemp("fit")))
+def refit():
+    """Fits once more."""
+    return fitter(PROJECT, QUICK)
 
 
 @pytest.fixture(scope="session")
-def refit():
-    """``fitted``, for tests that fit once more."""
-    return fitted
+def trained(exams, refit, tmp_path_factory) -> Trained:
+    examples = examples_of(PROJECT, exams, FeatureParameters())
+    return Trained(examples, *refit(examples, tmp_path_factory.mktemp("fit")))
