@@ -11,7 +11,7 @@ import pytest
 def test_a_second_run_of_the_same_project_waits_and_says_so(start_run, registered):
     first = start_run()
     first.wait_for("▸ fraud_detection.ingest")
-    second = start_run()
+    second = start_run("--to-nodes=fraud_detection.ingest")
     second.wait_for("another run of fraud_detection is under way; waiting")
     assert first.end() == 0, first.said
     assert second.end() == 0, second.said
