@@ -38,10 +38,8 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(STAMP)
 	kedro run --pipeline=fraud_detection
 
-# In the order of their names: the longest modules come first, and no core waits for the last one. Three processes keep
-# two cores busy, because tests of kills and time-outs wait a quarter of the time.
 test: $(STAMP) services
-	pytest -n 3 --dist loadscope --no-loadscope-reorder
+	pytest -n 2 --dist loadscope
 
 services:
 	scripts/services

@@ -1,4 +1,3 @@
-import contextlib
 import json
 import logging
 import os
@@ -168,7 +167,15 @@ def test_single_trial_is_the_trained_model_itself(tmp_path: Path, logged: list[d
 
 
 def start(folder: Path, faults: dict[str, str]) -> subprocess.Popen[bytes]:
-    code = f"from pathlib import Path; from tests.modelyard.stages.toy_tuning import tune; tune(Path({str(folder)!r}))"
+    # A child inherits it if its parent ignores or blocks Ctrl-C; a command in a terminal begins like this.
+    terminal = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT]);"
+    )
+    code = (
+        f"{terminal} from pathlib import Path; from tests.modelyard.stages.toy_tuning import tune;"
+        f"tune(Path({str(folder)!r}))"
+    )
     environment = {**os.environ, "TOY_FAULTS": json.dumps(faults), "TOY_TRACE": str(folder / "trace")}
     return subprocess.Popen(
         [sys.executable, "-c", code], cwd=REPOSITORY, env=environment, start_new_session=True, stderr=subprocess.DEVNULL
@@ -193,13 +200,11 @@ def interrupt(folder: Path, sign: signal.Signals) -> None:
     """Tunes in another process and ends it while trials 3 and 4 are being fitted; returns when its workers are gone."""
     parent, trace = start(folder, {"trial_0003": "slow", "trial_0004": "slow"}), folder / "trace"
     wait_until(lambda: {0, 1, 2} <= set(computed(steps_in(trace), "trial_0003")), "trial 3 is well under way")
-    while parent.poll() is None:  # Python drops an interrupt that hits a finaliser: a person presses Ctrl-C again
-        if sign == signal.SIGINT:
-            os.killpg(parent.pid, sign)  # a terminal sends it to the parent and its workers alike
-        else:
-            parent.send_signal(sign)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            parent.wait(timeout=1)
+    if sign == signal.SIGINT:
+        os.killpg(parent.pid, sign)  # a terminal sends it to the parent and its workers alike
+    else:
+        parent.send_signal(sign)
+    parent.wait()
     workers = {process for name, _, process in steps_in(trace) if name.startswith("trial")}
     wait_until(lambda: not any(lives(process) for process in workers), "the workers have ended")
     assert [trial.state.name for trial in stored_trials(folder)] == ["COMPLETE"] * 3 + ["RUNNING"] * 2
