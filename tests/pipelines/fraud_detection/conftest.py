@@ -1,19 +1,15 @@
 """A small simulated world and one model fitted in it, shared by the tests of what learns, predicts and serves."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import polars as pl
 import pytest
 
-from modelyard.project import FitRun
-from modelyard.stages.examples import learning_rows
 from pipelines.fraud_detection.boosting import BoosterParameters
 from pipelines.fraud_detection.data import IngestParameters, PeriodParameters, ingest
-from pipelines.fraud_detection.features import FEATURE_VIEWS, FeatureParameters, derive_features
-from pipelines.fraud_detection.model import FraudModel
+from pipelines.fraud_detection.features import FeatureParameters
+from pipelines.fraud_detection.pipeline import PROJECT
 from pipelines.fraud_detection.simulator import SimulationParameters
-from pipelines.fraud_detection.train import AlertParameters, FitParameters, NetworkParameters, fit
+from pipelines.fraud_detection.train import AlertParameters, FitParameters, NetworkParameters
+from tests.pipelines.small_fit import Trained, fitter, trained_on, with_features
 
 SMALL = IngestParameters(
     simulation=SimulationParameters(n_customers=400, n_terminals=400, n_days=35, fraud_share=0.03),
@@ -26,31 +22,6 @@ QUICK = FitParameters(
 )
 
 
-@dataclass(frozen=True)
-class Trained:
-    """Examples, the model fitted on them, what it reported, and the function that fits again."""
-
-    examples: pl.DataFrame
-    model: FraudModel
-    reports: list[tuple[int, float]]
-
-    def rows(self, split: str) -> pl.DataFrame:
-        return self.examples.filter(pl.col("split") == split)
-
-
-def fitted(examples: pl.DataFrame, folder: Path, params: FitParameters = QUICK, stop_at: int | None = None):
-    """Fits with one thread; stops with an error at report number ``stop_at``."""
-    reports: list[tuple[int, float]] = []
-
-    def report(step: int, value: float) -> None:
-        reports.append((step, value))
-        if step == stop_at:
-            raise InterruptedError
-
-    run = FitRun(seed=0, folder=folder, report=report, n_threads=1)
-    return fit(learning_rows(examples), params, run), reports
-
-
 @pytest.fixture(scope="session")
 def small() -> IngestParameters:
     """The world of ``examples``."""
@@ -59,19 +30,15 @@ def small() -> IngestParameters:
 
 @pytest.fixture(scope="session")
 def examples() -> pl.DataFrame:
-    joined = ingest(SMALL)
-    for view in FEATURE_VIEWS:
-        frame = derive_features(joined, FeatureParameters())[view.name]
-        joined = joined.join(frame, on=[view.entity, "event_time"], how="left", maintain_order="left")
-    return joined
+    return with_features(PROJECT, ingest(SMALL), FeatureParameters())
 
 
 @pytest.fixture(scope="session")
-def trained(examples, tmp_path_factory) -> Trained:
-    return Trained(examples, *fitted(examples, tmp_path_factory.mktemp("fit")))
+def trained(examples, refit, tmp_path_factory) -> Trained:
+    return trained_on(examples, refit, tmp_path_factory.mktemp("fit"))
 
 
 @pytest.fixture(scope="session")
 def refit():
-    """``fitted``, for tests that fit once more."""
-    return fitted
+    """Fits once more."""
+    return fitter(PROJECT, QUICK)

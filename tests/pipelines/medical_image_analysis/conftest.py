@@ -3,12 +3,13 @@
 import polars as pl
 import pytest
 
+from modelyard.stages.examples import SplitParameters, with_split
 from pipelines.medical_image_analysis.data import IngestParameters, ingest
 from pipelines.medical_image_analysis.features import FeatureParameters
 from pipelines.medical_image_analysis.pipeline import PROJECT
 from pipelines.medical_image_analysis.simulator import SimulationParameters
 from pipelines.medical_image_analysis.train import FitParameters
-from tests.pipelines.small_fit import Trained, examples_of, fitter
+from tests.pipelines.small_fit import Trained, fitter, trained_on, with_features
 
 SMALL = IngestParameters(simulation=SimulationParameters(n_exams=600, n_days=60))
 QUICK = FitParameters(n_networks=2, width=6, epochs=5, batch_size=16)
@@ -27,5 +28,5 @@ def refit():
 
 @pytest.fixture(scope="session")
 def trained(exams, refit, tmp_path_factory) -> Trained:
-    examples = examples_of(PROJECT, exams, FeatureParameters())
-    return Trained(examples, *refit(examples, tmp_path_factory.mktemp("fit")))
+    examples = with_split(with_features(PROJECT, exams, FeatureParameters()), PROJECT.contract, SplitParameters())
+    return trained_on(examples, refit, tmp_path_factory.mktemp("fit"))

@@ -3,12 +3,13 @@
 import polars as pl
 import pytest
 
+from modelyard.stages.examples import SplitParameters, with_split
 from pipelines.music_generation.data import IngestParameters, ingest
 from pipelines.music_generation.features import FeatureParameters
 from pipelines.music_generation.grammar import SimulationParameters
 from pipelines.music_generation.pipeline import PROJECT
 from pipelines.music_generation.train import FitParameters
-from tests.pipelines.small_fit import Trained, examples_of, fitter
+from tests.pipelines.small_fit import Trained, fitter, trained_on, with_features
 
 SMALL = IngestParameters(simulation=SimulationParameters(n_pieces=160, n_phrases=3))
 QUICK = FitParameters(width=32, epochs=5, batch_size=8, dropout=0.1, transpose_semitone=0, learning_rate=0.01)
@@ -27,8 +28,8 @@ def refit():
 
 @pytest.fixture(scope="session")
 def trained(pieces, refit, tmp_path_factory) -> Trained:
-    examples = examples_of(PROJECT, pieces, FeatureParameters())
-    return Trained(examples, *refit(examples, tmp_path_factory.mktemp("fit")))
+    examples = with_split(with_features(PROJECT, pieces, FeatureParameters()), PROJECT.contract, SplitParameters())
+    return trained_on(examples, refit, tmp_path_factory.mktemp("fit"))
 
 
 @pytest.fixture(scope="session")

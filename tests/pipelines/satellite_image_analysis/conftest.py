@@ -3,12 +3,13 @@
 import polars as pl
 import pytest
 
+from modelyard.stages.examples import SplitParameters, with_split
 from pipelines.satellite_image_analysis.data import IngestParameters, ingest
 from pipelines.satellite_image_analysis.features import FeatureParameters
 from pipelines.satellite_image_analysis.pipeline import PROJECT
 from pipelines.satellite_image_analysis.simulator import SimulationParameters
 from pipelines.satellite_image_analysis.train import FitParameters
-from tests.pipelines.small_fit import Trained, examples_of, fitter
+from tests.pipelines.small_fit import Trained, fitter, trained_on, with_features
 
 SMALL = IngestParameters(simulation=SimulationParameters(n_tiles=320))
 QUICK = FitParameters(input_side=32, width=8, epochs=8, batch_size=16)
@@ -27,5 +28,5 @@ def refit():
 
 @pytest.fixture(scope="session")
 def trained(tiles, refit, tmp_path_factory) -> Trained:
-    examples = examples_of(PROJECT, tiles, FeatureParameters())
-    return Trained(examples, *refit(examples, tmp_path_factory.mktemp("fit")))
+    examples = with_split(with_features(PROJECT, tiles, FeatureParameters()), PROJECT.contract, SplitParameters())
+    return trained_on(examples, refit, tmp_path_factory.mktemp("fit"))
