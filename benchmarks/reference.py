@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,10 @@ def run(project: str, dataset: str | None) -> None:
     metrics = json.loads((reporting / "metrics.json").read_text())
     record = json.loads((reporting / "run_record.json").read_text())
     metrics_of = load_project(project).metrics
+    used = _dataset(record)
     kept = ("n_test", "metrics", "floor", "gate", "data_digest", "code")
     result = {name: metrics[name] for name in kept} | {
-        "dataset": (used := _dataset(record)),
+        "dataset": used,
         "primary": metrics_of.primary,
         "greater_is_better": metrics_of.greater_is_better,
         "device": record["device"]["kind"],
@@ -126,6 +128,7 @@ def _numbers(reference: Result) -> dict[str, float]:
     return {name: value for name, value in reference.values.items() if isinstance(value, float)}
 
 
+@cache
 def _references(dataset: str) -> list[Result]:
     """Published results on a data set, or on a part of one: then their split begins with the part's name."""
     catalogue = load_catalogue()

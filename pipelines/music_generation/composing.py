@@ -51,7 +51,7 @@ def compose(
             chance = torch.rand((len(frames), N_KEYS), generator=generator).to(device)
             frames = _chord(network, hidden[:, -1], frames[:, -1], chance, temperature)[:, None]
             drawn.append(frames.cpu().numpy() > 0)
-    return np.concatenate(drawn, axis=1) if drawn else np.zeros((len(beginning), 0, N_KEYS), bool)
+    return np.concatenate(drawn, axis=1)
 
 
 def _chord(network: RollNetwork, hidden: Tensor, last: Tensor, chance: Tensor, temperature: float) -> Tensor:

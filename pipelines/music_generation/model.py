@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from modelyard.errors import StorageError
 from modelyard.files import write_text
@@ -25,8 +25,23 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
+Numbers = TypeVar("Numbers")
+
 _AT_ONCE = 16
 """Pieces of about equal length that are read together."""
+
+
+class LogOdds(NamedTuple, Generic[Numbers]):
+    """Log-odds that each key sounds in a frame: arrays or tensors of one shape, (..., T, 88).
+
+    Args:
+        alone: Given the frames before: what the published results score.
+        together: Given the frames before and the lower keys of the frame itself, so that the product over the keys is
+            the probability of the whole chord: what is drawn from.
+    """
+
+    alone: Numbers
+    together: Numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +66,7 @@ def style_of(rows: pl.DataFrame) -> Floats:
     return rows.select(pl.col(name).cast(pl.Float32).fill_null(float("nan")) for name in STYLE).to_numpy()
 
 
-class PieceLogOdds(NamedTuple):
-    """Of one piece, both (T, 88); see :class:`pipelines.music_generation.network.LogOdds`."""
-
-    alone: Floats
-    together: Floats
-
-
-def log_odds_of(network: RollNetwork, rows: pl.DataFrame) -> Iterator[tuple[int, Roll, PieceLogOdds]]:
+def log_odds_of(network: RollNetwork, rows: pl.DataFrame) -> Iterator[tuple[int, Roll, LogOdds[Floats]]]:
     """Row number, roll (T, 88), and the log-odds of each of its frames given those before, shortest piece first."""
     import numpy as np
     import torch
@@ -79,7 +87,7 @@ def log_odds_of(network: RollNetwork, rows: pl.DataFrame) -> Iterator[tuple[int,
             alone, together = (log_odds.float().cpu().numpy() for log_odds in found)
         for place, number in enumerate(numbers):
             length = len(rolls[number])
-            yield int(number), rolls[number], PieceLogOdds(alone[place, :length], together[place, :length])
+            yield int(number), rolls[number], LogOdds(alone[place, :length], together[place, :length])
     network.train(was_training)
 
 

@@ -5,28 +5,14 @@ Imported only inside functions: this module needs torch. Shapes: B batch, T fram
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
+from pipelines.music_generation.model import LogOdds
 from pipelines.music_generation.rolls import N_KEYS
 
 State = tuple[Tensor, Tensor]
 """What the LSTM remembers: hidden and cell, each (n_layers, B, W)."""
-
-
-class LogOdds(NamedTuple):
-    """Log-odds that each key sounds in a frame, both (B, T, 88).
-
-    Args:
-        alone: Given the frames before: what the published results score.
-        together: Given the frames before and the lower keys of the frame itself, so that the product over the keys is
-            the probability of the whole chord: what is drawn from.
-    """
-
-    alone: Tensor
-    together: Tensor
 
 
 class RollNetwork(nn.Module):
@@ -59,7 +45,7 @@ class RollNetwork(nn.Module):
         self.added = nn.Parameter(torch.randn(N_KEYS, n_chord_units) / 8)
         self.answer = nn.Parameter(torch.zeros(N_KEYS, n_chord_units))  # at first every key answers alone
 
-    def forward(self, before: Tensor, style: Tensor, now: Tensor) -> LogOdds:
+    def forward(self, before: Tensor, style: Tensor, now: Tensor) -> LogOdds[Tensor]:
         """Log-odds of frames that are known, each from those before it and its own lower keys.
 
         Args:
