@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.music_generation.composing import compose
 from pipelines.music_generation.laws import describe
-from pipelines.music_generation.model import log_odds_of, losses
+from pipelines.music_generation.model import alone_log_odds_of, losses
 from pipelines.music_generation.rolls import LOWEST, N_KEYS, rolls_of
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _piano_rolls(real: list[Roll], drawn: list[Roll], model: MusicModel) -> Figu
 def _surprise(rows: pl.DataFrame, model: MusicModel) -> Figure:
     import numpy as np
 
-    parts = [losses(roll, log_odds.alone) for _, roll, log_odds in log_odds_of(model.network, rows)]
+    parts = [losses(roll, log_odds) for _, roll, log_odds in alone_log_odds_of(model.network, rows)]
     longest = min(_N_FRAMES, max(map(len, parts)))
     at = [np.array([part[frame] for part in parts if len(part) > frame]) for frame in range(longest)]
     figure, (along, spread) = _axes(1, 2, (10, 3.6))

@@ -12,7 +12,7 @@ from modelyard.parameters import Parameters
 from modelyard.project import FitRun
 from modelyard.stages.examples import rows_of
 from pipelines.music_generation.laws import Memory
-from pipelines.music_generation.model import MusicModel, build_network, log_odds_of, losses, style_of
+from pipelines.music_generation.model import MusicModel, alone_log_odds_of, build_network, losses, style_of
 from pipelines.music_generation.rolls import N_KEYS, rolls_of
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def nll_per_frame(network: RollNetwork, rows: pl.DataFrame) -> float:
     """Loss of all pieces' frames from the second on, keys alone, over their number."""
     import numpy as np
 
-    parts = [losses(roll, log_odds.alone)[1:] for _, roll, log_odds in log_odds_of(network, rows)]
+    parts = [losses(roll, log_odds)[1:] for _, roll, log_odds in alone_log_odds_of(network, rows)]
     return float(np.concatenate(parts).mean())
 
 
