@@ -30,7 +30,7 @@ from modelyard.quarantine import (
 )
 from modelyard.records import Column, Contract, Dtype
 from modelyard.stages.broken_rules import broken_rules, contract_expectations
-from modelyard.stages.expectation_checks import Check, evaluate
+from modelyard.stages.expectation_checks import Check, evaluate, load_great_expectations
 from modelyard.stages.validation_report import render_report
 from modelyard.stages.validation_summary import refuse, summarise
 
@@ -77,6 +77,7 @@ def make_validate(project: Project) -> Callable[..., Any]:
         source = f"source '{ingest_params.source}'"
         if getattr(ingest_params, "path", None):
             source += f", {ingest_params.path}"
+        load_great_expectations()  # before the project's own import of it
         validated = validate(
             raw_records,
             released_records,

@@ -1,5 +1,6 @@
 """The training loop: epochs, the best of them, and continuing where a killed run stopped."""
 
+import contextlib
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from modelyard.training.checkpoints import (
     restore_state,
     save_checkpoint,
 )
+from modelyard.training.compiler import compiler_unloaded
 from modelyard.training.devices import accelerator_on, cpu_threads
 from modelyard.training.epochs import Setting, train_epoch
 from modelyard.training.faults import TrainingError
@@ -107,7 +109,12 @@ def train(
         DataContractError: There are no rows.
         StorageError: A checkpoint cannot be written; the one before is kept.
     """
-    with cpu_threads(n_threads), seeded(seed), accelerator_on(params.device) as accelerator:
+    with (
+        cpu_threads(n_threads),
+        seeded(seed),
+        accelerator_on(params.device) as accelerator,
+        contextlib.nullcontext() if params.compile or accelerator.num_processes > 1 else compiler_unloaded(),
+    ):
         batches = Batches(arrays, accelerator.device, params.batch_size)
         network.to(accelerator.device)
         setting = Setting(

@@ -23,6 +23,10 @@ assert "torch" not in sys.modules and "numpy" not in sys.modules, "the parameter
 import runpy
 toy = runpy.run_path(sys.argv[1])
 result = toy["fit"](checkpoints=__import__("pathlib").Path(sys.argv[2]))
+assert "torch._dynamo" not in sys.modules, "nothing is compiled"
+import torch
+torch.compile(torch.sin)  # the compiler is still to be had
+assert "torch._dynamo.eval_frame" in sys.modules
 print(result.best_epoch)
 """
 
