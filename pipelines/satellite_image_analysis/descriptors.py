@@ -28,14 +28,14 @@ COLUMNS = (
 
 _N_BINS = 32
 _SMOOTH = 4 / 255
-_CHUNK = 256
+_CHUNK = 16
 
 
 def describe(tiles: NDArray[np.uint8]) -> pl.DataFrame:
     """Measures tiles, shape (N, H, W, 3); returns :data:`COLUMNS`, N rows."""
     import polars as pl
 
-    # In pieces: the intermediate floats of thousands of tiles would not fit into memory.
+    # In pieces whose floats stay in the processor's cache; those of thousands of tiles would not fit into memory.
     parts = [_describe(tiles[start : start + _CHUNK]) for start in range(0, max(len(tiles), 1), _CHUNK)]
     return pl.concat(parts)
 
@@ -45,11 +45,11 @@ def _describe(tiles: NDArray[np.uint8]) -> pl.DataFrame:
     import polars as pl
 
     n = len(tiles)
-    colour = tiles.astype(np.float32) / 255
-    red, green, blue = (colour[..., channel] for channel in range(3))
-    grey = colour.mean(axis=3)
+    # Colour by colour: along the three colours of each pixel numpy takes several times as long.
+    red, green, blue = (tiles[..., channel].astype(np.float32) / 255 for channel in range(3))
+    grey = (red + green + blue) / 3
     step_y, step_x = np.abs(np.diff(grey, axis=1)), np.abs(np.diff(grey, axis=2))
-    darkest, brightest = colour.min(axis=3), colour.max(axis=3)
+    darkest, brightest = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
     dark = darkest.reshape(n, -1)
     at = dark.shape[1] // 20
     measured = {

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 REPORTS = ("validation_report.html", "model_card.md", "metrics.json", "figures")
 
+_UNDEFINED = "–"
+"""What stands for a number that the rows do not define."""
+
 
 def show(project: str, seconds: dict[str, float], catalog: "CatalogProtocol[Any, Any]", pipeline: "Pipeline") -> None:
     """Prints the summary of one project's run to standard output.
@@ -86,7 +89,11 @@ def _metrics_table(evaluation: dict[str, Any]) -> Any:
     table = Table(title=f"\nTest metrics ({evaluation['n_test']:,} rows never trained on)", title_justify="left")
     for heading in ("metric", "value", "95 % interval", "floor", "champion"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
-    for name, metric in evaluation["metrics"].items():
+    defined = {name: metric for name, metric in evaluation["metrics"].items() if _number(metric["value"]) != _UNDEFINED}
+    if left_out := evaluation["metrics"].keys() - defined.keys():
+        table.caption = f"{len(left_out)} more are not defined on these rows"
+        table.caption_justify = "left"
+    for name, metric in defined.items():
         table.add_row(
             name,
             _number(metric["value"]),
@@ -128,5 +135,5 @@ def _where_to_look(project: str, version: dict[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     if value is None or math.isnan(value):
-        return "–"
+        return _UNDEFINED
     return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4f}"
