@@ -49,8 +49,8 @@ class FitRun:
         seed: Seed of every random choice; the same seed and inputs give the same model.
         folder: Where checkpoints go. A re-run after a kill gets the same folder for the same inputs, and continues.
         report: Called as ``report(step, value)`` with the primary metric on validation rows, or a steadier measure of
-            the same direction, after each epoch or block of boosting rounds; it raises :class:`modelyard.stages.tune.Pruned` to end a hopeless trial (let
-            it pass through).
+            the same direction, after each epoch or block of boosting rounds; it raises
+            :class:`modelyard.stages.tune.Pruned` to end a hopeless trial (let it pass through).
         n_threads: CPU threads this fit may use.
     """
 
