@@ -94,8 +94,9 @@ def _headline(result: dict[str, Any]) -> str:
     primary = result["primary"]
     published = _published(result["dataset"], primary)
     best = (max if result["greater_is_better"] else min)(published, key=lambda item: item[1], default=None)
+    direction = "↑" if result["greater_is_better"] else "↓"
     return (
-        f"`{result['dataset']}` | {primary} | {result['floor'][primary]:.3f} "
+        f"`{result['dataset']}` | {primary} {direction} | {result['floor'][primary]:.3f} "
         f"| {_with_interval(result['metrics'][primary])} | {f'{best[1]:.3f} ({best[0]})' if best else '–'}"
     )
 

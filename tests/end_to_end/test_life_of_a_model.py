@@ -155,6 +155,7 @@ def test_a_person_moves_the_alias_in_the_mlflow_ui_and_the_running_server_follow
         for automation in ("calendar", "drift", "missed", "new_data", "watch"):
             page.get_by_text(f"{PROJECT}_{automation}").first.wait_for()
         page.get_by_text(re.compile(r"^(At|Every) ")).first.wait_for()  # the rows' details come after their names
+        assert page.get_by_role("dialog").count() == 0, "nothing lies over the page"
         page.screenshot(path=shots / "retraining-dagster.png")
     page.close()
 

@@ -16,8 +16,8 @@ PROJECT_TAG = "modelyard/project"
 
 _INSTANCE = f"""\
 # Written by `kedro schedule`.
-telemetry:
-  enabled: false
+telemetry: {{enabled: false}}
+nux: {{enabled: false}}  # no question for a mail address over the page
 concurrency:
   runs:
     tag_concurrency_limits:
