@@ -6,7 +6,7 @@ without a match keeps its place with nulls, duplicated entity rows stay, rows st
 and a null entity key matches nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,11 +24,13 @@ from modelyard.feature_store.point_in_time import (
     CREATED,
     TIME,
     duration,
+    floats_with_nan,
     gather,
     instants,
     known_rows,
     latest_rows,
     unit_of,
+    validity_of,
 )
 
 if TYPE_CHECKING:
@@ -60,11 +62,14 @@ class AsofRetrievalJob(RetrievalJob):
         full_feature_names: bool = False,
         on_demand_feature_views: list[OnDemandFeatureView] | None = None,
         metadata: RetrievalMetadata | None = None,
+        given: Collection[str] | None = None,
     ) -> None:
+        """``given``: columns of the caller's entity frame; all others come from ``gather``. None: not known."""
         self._evaluate = evaluate
         self._full_feature_names = full_feature_names
         self._on_demand_feature_views = on_demand_feature_views or []
         self._metadata = metadata
+        self._given = given
 
     @property
     def full_feature_names(self) -> bool:
@@ -83,9 +88,18 @@ class AsofRetrievalJob(RetrievalJob):
 
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> "pd.DataFrame":
         """As Feast's, which copies the whole frame once more: that takes longer than the join."""
+        import pandas as pd
+
         table = self.to_arrow(validation_reference=validation_reference, timeout=timeout)
-        frame = table.to_pandas(split_blocks=True)
-        frame.index = range(len(frame))
+        ready = {}
+        if self._given is not None and not self._on_demand_feature_views:
+            made = {name: floats_with_nan(table[name]) for name in set(table.column_names).difference(self._given)}
+            ready = {name: values for name, values in made.items() if values is not None}
+        frame = table.drop_columns(list(ready)).to_pandas(split_blocks=True)
+        frame.index = range(table.num_rows)
+        if ready:
+            every = {name: ready[name] if name in ready else frame[name] for name in table.column_names}
+            frame = pd.DataFrame(every, copy=False)
         for name, column in frame.items():
             flags = getattr(column.values, "flags", None)  # to_numpy() would make objects of times
             if flags is not None and not flags.writeable:  # Arrow's own memory, the caller's entity frame maybe
@@ -146,9 +160,9 @@ class AsofOfflineStore(OfflineStore):
                 columns = _features_at(
                     config, view, names, entities, moments, full_feature_names, filter_by_created_timestamp
                 )
-                if clash := set(columns.columns) & set(result.column_names):
+                if clash := columns.keys() & set(result.column_names):
                     raise ValueError(f"columns {sorted(clash)} would be there twice; pass full_feature_names=True")
-                for column, values in zip(columns.columns, columns.to_arrow().columns, strict=True):
+                for column, values in columns.items():
                     result = result.append_column(column, values)
             return result
 
@@ -160,7 +174,11 @@ class AsofOfflineStore(OfflineStore):
             max_event_timestamp=last,
         )
         return AsofRetrievalJob(
-            evaluate, full_feature_names=full_feature_names, on_demand_feature_views=on_demand, metadata=metadata
+            evaluate,
+            full_feature_names=full_feature_names,
+            on_demand_feature_views=on_demand,
+            metadata=metadata,
+            given=entities.column_names,
         )
 
     @staticmethod
@@ -213,18 +231,18 @@ def _features_at(
     moments: pl.Series,
     full_feature_names: bool,
     only_created: bool,
-) -> pl.DataFrame:
+) -> dict[str, pa.Array]:
     """The view's features for each row of ``entities``, under the names that the result gives them."""
     source = _file_source(view.batch_source)
     path, stored = _path(config, source), _stored_names(source)
     rows, found = _rows_at(view, source, path, entities, moments, only_created)
     projection: Any = view.projection
     prefix = f"{projection.name_to_use()}__" if full_feature_names else ""
-    columns = []
+    validity, columns = validity_of(found), {}
     for name in names:  # one by one, so that only the result is ever there as a whole
         column = _read(path, [stored.get(name, name)]).to_series()
-        columns.append(gather(column, rows, found).alias(prefix + name))
-    return pl.DataFrame(columns)
+        columns[prefix + name] = gather(column, rows, found, validity)
+    return columns
 
 
 def _rows_at(

@@ -23,7 +23,7 @@ from modelyard.feature_store.quick_import import load_feast
 load_feast()
 
 import feast  # noqa: E402  # after its quick import
-from feast.types import Int64, String  # noqa: E402
+from feast.types import Array, Bool, Float32, Float64, Int64, String  # noqa: E402
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 TTL = 3
@@ -299,6 +299,38 @@ def test_the_frame_belongs_to_the_caller(repo, stores):
     for name in ("row", "event_timestamp", "balance"):
         found.loc[0, name] = found.loc[1, name]
     pd.testing.assert_frame_equal(asked, before)
+
+
+def test_the_frame_and_the_arrow_table_say_the_same_of_every_dtype(repo, stores):
+    """``to_df`` takes a float's memory as it is, and what it gives can be written to."""
+    columns = {
+        "double": (Float64, [1.5, float("nan")]),
+        "single": (Float32, pl.Series([0.25, -1.0], dtype=pl.Float32)),
+        "gap": (Float64, [2.5, None]),
+        "count": (Int64, [3, 4]),
+        "flag": (Bool, [True, False]),
+        "word": (String, ["Ulm", None]),
+        "pair": (Array(Float64), [[1.0, 2.0], [3.0, 4.0]]),
+    }
+    values = {name: column for name, (_, column) in columns.items()}
+    pl.DataFrame({"account_id": [1, 2], "at": moments([0, 0])} | values).write_parquet(repo / "measured.parquet")
+    number = feast.Entity(name="account_id", join_keys=["account_id"], value_type=feast.ValueType.INT64)
+    schema = [
+        feast.Field(name=name, dtype=dtype) for name, (dtype, _) in [("account_id", (Int64, [])), *columns.items()]
+    ]
+    stores["ours"].apply([number, view(repo, "measured", number, schema, ttl=timedelta(0))])
+    unknown_and_too_early = [(2, "", 1), (9, "", 1), (1, "", 1), (1, "", -1)]
+    for asked, n_null in (
+        (unknown_and_too_early, [2, 2, 3, 2, 2, 3, 2]),
+        ([(1, "", 1), (2, "", 1)], [0, 0, 1, 0, 0, 1, 0]),
+    ):
+        job = stores["ours"].get_historical_features(entity_frame(asked), [f"measured:{name}" for name in columns])
+        table, frame = job.to_arrow(), job.to_df()
+        assert [table[name].null_count for name in columns] == n_null
+        expected = table.to_pandas()
+        pd.testing.assert_frame_equal(frame, expected.set_axis(pd.RangeIndex(len(asked))))
+        frame.loc[0, ["double", "single", "gap"]] = 7.0
+        assert frame.loc[0, "single"] == 7.0
 
 
 def test_renamed_keys_columns_and_views_are_those_of_the_dask_store(repo, stores):
