@@ -7,6 +7,7 @@ and a null entity key matches nothing.
 """
 
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -238,11 +239,14 @@ def _features_at(
     rows, found = _rows_at(view, source, path, entities, moments, only_created)
     projection: Any = view.projection
     prefix = f"{projection.name_to_use()}__" if full_feature_names else ""
-    validity, columns = validity_of(found), {}
-    for name in names:  # one by one, so that only the result is ever there as a whole
-        column = _read(path, [stored.get(name, name)]).to_series()
-        columns[prefix + name] = gather(column, rows, found, validity)
-    return columns
+    validity = validity_of(found)
+
+    def gathered(name: str) -> pa.Array:
+        return gather(_read(path, [stored.get(name, name)]).to_series(), rows, found, validity)
+
+    # Column by column, so that only the result is ever there as a whole.
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip((prefix + name for name in names), pool.map(gathered, names), strict=True))
 
 
 def _rows_at(
