@@ -98,8 +98,9 @@ def gather(column: "pl.Series", rows: "NDArray[np.int64]", found: "NDArray[np.bo
 
     if not len(column):
         return column.clear(len(rows)).to_arrow()
-    if column.dtype.is_numeric() and not column.null_count():
-        values = np.take(column.to_numpy(), rows)
+    numbers = column.to_numpy() if column.dtype.is_numeric() and not column.null_count() else None
+    if numbers is not None and numbers.dtype.kind in "iuf":  # decimals are objects
+        values = np.take(numbers, rows)
         if values.dtype.kind == "f" and validity is not None:
             np.copyto(values, np.nan, where=~found)
         return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(rows), [validity, pa.py_buffer(values)])

@@ -311,6 +311,7 @@ def test_the_frame_and_the_arrow_table_say_the_same_of_every_dtype(repo, stores)
         "flag": (Bool, [True, False]),
         "word": (String, ["Ulm", None]),
         "pair": (Array(Float64), [[1.0, 2.0], [3.0, 4.0]]),
+        "price": (Float64, pl.Series(["1.50", "2.25"]).cast(pl.Decimal(10, 2))),
     }
     values = {name: column for name, (_, column) in columns.items()}
     pl.DataFrame({"account_id": [1, 2], "at": moments([0, 0])} | values).write_parquet(repo / "measured.parquet")
@@ -321,8 +322,8 @@ def test_the_frame_and_the_arrow_table_say_the_same_of_every_dtype(repo, stores)
     stores["ours"].apply([number, view(repo, "measured", number, schema, ttl=timedelta(0))])
     unknown_and_too_early = [(2, "", 1), (9, "", 1), (1, "", 1), (1, "", -1)]
     for asked, n_null in (
-        (unknown_and_too_early, [2, 2, 3, 2, 2, 3, 2]),
-        ([(1, "", 1), (2, "", 1)], [0, 0, 1, 0, 0, 1, 0]),
+        (unknown_and_too_early, [2, 2, 3, 2, 2, 3, 2, 2]),
+        ([(1, "", 1), (2, "", 1)], [0, 0, 1, 0, 0, 1, 0, 0]),
     ):
         job = stores["ours"].get_historical_features(entity_frame(asked), [f"measured:{name}" for name in columns])
         table, frame = job.to_arrow(), job.to_df()

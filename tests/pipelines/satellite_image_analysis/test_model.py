@@ -113,7 +113,7 @@ def test_law_the_same_place_after_a_worse_storm_is_more_suspicious(trained):
     scores = []
     for severity in (0.05, 0.5, 1.2):
         scene = _scene(nothing + np.float32(severity), nothing, np.random.default_rng(5))
-        pixels = np.clip(255 * scene, 0, 255).astype(np.uint8).reshape(24, -1)
+        pixels = np.clip(255 * scene, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1).reshape(24, -1)
         scores.append(predict(trained.model, rows.with_columns(pl.Series("image", pixels)))["score"])
     calm, storm, hurricane = scores
     assert calm.mean() < storm.mean() < hurricane.mean()
