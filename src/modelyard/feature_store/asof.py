@@ -244,7 +244,7 @@ def _features_at(
     def gathered(name: str) -> pa.Array:
         return gather(_read(path, [stored.get(name, name)]).to_series(), rows, found, validity)
 
-    # Column by column, so that only the result is ever there as a whole.
+    # Two columns at a time, so that only the result is ever there as a whole.
     with ThreadPoolExecutor(2) as pool:
         return dict(zip((prefix + name for name in names), pool.map(gathered, names), strict=True))
 

@@ -14,10 +14,10 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 from modelyard import telemetry
+from modelyard.imported_on_use import imported_on_use
 
 
 def load_feast() -> None:
@@ -25,14 +25,12 @@ def load_feast() -> None:
     if "feast" in sys.modules:
         return
     telemetry.switch_off()
-    if "torch" not in sys.modules:
-        sys.modules.setdefault("feast.torch_wrapper", _torch_when_needed())
     import typeguard
 
     checked = typeguard.typechecked
     typeguard.typechecked = _unchecked
     try:
-        with _metrics_in_memory():
+        with _metrics_in_memory(), imported_on_use("torch"):
             importlib.import_module("feast")
     finally:
         typeguard.typechecked = checked
@@ -56,10 +54,3 @@ def _metrics_in_memory() -> Iterator[None]:
 
 def _unchecked(target: Any = None, **_options: Any) -> Any:
     return target if target is not None else _unchecked
-
-
-def _torch_when_needed() -> ModuleType:
-    """A stand-in for ``feast.torch_wrapper``, whose one public function is ``get_torch()``."""
-    module = ModuleType("feast.torch_wrapper")
-    module.get_torch = lambda: importlib.import_module("torch")  # type: ignore[attr-defined]  # that is its purpose
-    return module

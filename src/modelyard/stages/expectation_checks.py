@@ -127,7 +127,7 @@ def _names_its_columns(expectation: "Expectation") -> bool:
 def load_great_expectations() -> Any:
     """The library, without its reports home, which can only be switched off before the import.
 
-    Two of its expectations compare and draw distributions; what they need takes a third of the import's time.
+    One of its expectations compares and draws distributions; what it needs takes a third of the import's time.
     """
     telemetry.switch_off()
     with imported_on_use("altair", "scipy.stats"):
