@@ -67,7 +67,7 @@ def _chord(network: RollNetwork, hidden: Tensor, last: Tensor, chance: Tensor, t
     frame, keys = torch.zeros_like(alone), torch.arange(N_KEYS, device=alone.device)
     lowest = torch.zeros(len(alone), 1, dtype=torch.long, device=alone.device)
     while True:
-        sounds = (network.together(alone, heard[:, None]) > threshold) & (keys >= lowest)
+        sounds = (alone + network.said(heard) > threshold) & (keys >= lowest)
         has_note = sounds.any(dim=1)
         if not has_note.any():
             return frame

@@ -55,9 +55,13 @@ class RollNetwork(nn.Module):
         """
         hidden, _ = self.hear(before, style)
         alone = self.alone(hidden, before)
-        sounding = now.float()[..., None] * self.added
-        lower = sounding.cumsum(dim=-2) - sounding
-        return LogOdds(alone, self.together(alone.detach(), self.lean(hidden)[..., None, :] + lower))
+        # What a key hears changes only above a sounding one: about five different sums in a frame instead of 88.
+        sounding = now.float()
+        n_lower = (sounding.cumsum(dim=-1) - sounding).long()
+        counts = torch.arange(int(n_lower.max()) + 1, device=now.device)[:, None]
+        lowest = sounding[..., None, :] * (n_lower[..., None, :] < counts)  # (B, T, n, 88): none, the lowest, the two …
+        said = self.said(self.lean(hidden)[..., None, :] + lowest @ self.added)
+        return LogOdds(alone, alone.detach() + said.gather(-2, n_lower[..., None, :]).squeeze(-2))
 
     def hear(self, before: Tensor, style: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """What is remembered after each frame, (B, T, W), and the state to go on from.
@@ -79,14 +83,13 @@ class RollNetwork(nn.Module):
         answer: Tensor = self.write(hidden) + self.follow(before.float())
         return answer
 
-    def together(self, alone: Tensor, heard: Tensor) -> Tensor:
-        """Log-odds of each key given the lower ones, too.
+    def said(self, heard: Tensor) -> Tensor:
+        """What is added to the log-odds of each key alone, (..., 88), where (..., U) is heard.
 
         Args:
-            alone: (..., 88).
-            heard: What the past and the lower keys add up to, (..., 88, U); (..., 1, U): the same for all keys.
+            heard: What the past and the lower keys that sound add up to.
         """
-        return alone + (torch.tanh(heard) * self.answer).sum(dim=-1)
+        return torch.tanh(heard) @ self.answer.T
 
 
 def transposed(frames: Tensor, semitones: Tensor) -> Tensor:
