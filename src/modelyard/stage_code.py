@@ -92,20 +92,22 @@ def _imported(file: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in named if path))
 
 
-def _names(node: ast.AST) -> Iterator[str]:
-    """Dotted names of imports and of strings below a node, a name inside a module with and without its last part."""
-    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-        return
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module:
-        yield node.module
-        yield from (f"{node.module}.{alias.name}" for alias in node.names)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _DOTTED.fullmatch(node.value.split(":")[0]):
-        name = node.value.split(":")[0]
-        yield from (name, name.rpartition(".")[0])
-    for child in ast.iter_child_nodes(node):
-        yield from _names(child)
+def _names(tree: ast.AST) -> Iterator[str]:
+    """Dotted names of imports and of strings in a tree, a name inside a module with and without its last part."""
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Constant):
+            name = node.value.split(":")[0] if isinstance(node.value, str) else ""
+            if _DOTTED.fullmatch(name):
+                yield from (name, name.rpartition(".")[0])
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif not (isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")):
+            todo.extend(ast.iter_child_nodes(node))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,10 @@ from modelyard.retraining.signals import champion, situation
 _PERMANENT = (2, 3)
 """Exit statuses of a wrong configuration and of broken data: the same run again would end the same."""
 
+_SHORT_WAITS = {"GOMP_SPINCOUNT": "1000"}
+"""A retraining shares the machine with the server: its threads must not keep the processor busy while they wait for
+each other (docs/decisions/0010)."""
+
 _LAST_LINES = 30
 _GRACE_S = 10
 
@@ -170,6 +174,7 @@ def kedro(arguments: Sequence[str], say: Callable[[str], None]) -> int:
             *(sys.executable, "-m", "kedro", *arguments),
         ],
         cwd=repository(),
+        env=_SHORT_WAITS | os.environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _STRING, _INT64 = 2, 4
 """``feast.ValueType`` numbers in a stored key."""
+
+_NOTHING: tuple[None, dict[str, Any]] = (None, {})
 
 
 class Known(NamedTuple):
@@ -48,8 +50,10 @@ class OnlineFeatures:
     """
 
     def __init__(self, project: "Project", folder: Path | None = None) -> None:
-        self._project, self._views = project, project.feature_views
+        self._project = project
+        self._views = [_Table(project.name, view) for view in project.feature_views]
         self._folder = folder or data_directory() / "04_feature" / project.name
+        self._written = str(self._folder / "written.json")
         self._digest = schema_digest(project.feature_views)
         self._opened: tuple[tuple[int, int], sqlite3.Connection] | None = None
         self._store: Any = None
@@ -64,14 +68,17 @@ class OnlineFeatures:
             StorageError: No features have been written, or with another schema.
         """
         knowns = [Known({}, {}) for _ in requests]
-        for view in self._views:
+        connection = self._connection() if self._is_sqlite else None
+        for table in self._views:
+            view = table.view
             keys = [getattr(request, view.entity) for request in requests]
-            rows = self._rows(view, keys)
+            rows = self._rows(connection, table, keys)
             for request, key, known in zip(requests, keys, knowns, strict=True):
-                at, values = rows.get(key, (None, {}))
+                at, values = rows.get(key, _NOTHING)
                 if at is not None and view.ttl and at < self._moment(request) - view.ttl:
-                    at, values = None, {}
-                known.features.update({feature.name: values.get(feature.name) for feature in view.features})
+                    at, values = _NOTHING
+                for name in table.names:
+                    known.features[name] = values.get(name)
                 known.as_of[view.name] = at.isoformat() if at else None
         return knowns
 
@@ -79,27 +86,14 @@ class OnlineFeatures:
         moment = getattr(request, self._project.contract.event_time, None)
         return moment if isinstance(moment, datetime) else datetime.now(UTC)
 
-    def _rows(self, view: FeatureView, keys: Sequence[Any]) -> Mapping[Any, tuple[datetime, dict[str, Any]]]:
+    def _rows(
+        self, connection: sqlite3.Connection | None, table: "_Table", keys: Sequence[Any]
+    ) -> Mapping[Any, tuple[datetime, dict[str, Any]]]:
         wanted = {key for key in keys if key is not None and not (isinstance(key, int) and key.bit_length() > 63)}
-        if not self._is_sqlite:
-            return _through_feast(self._feast_store(), view, sorted(wanted)) if wanted else {}
-        stored = {_stored_key(view, key): key for key in wanted}
-        found: dict[Any, tuple[datetime, dict[str, Any]]] = {}
-        value_class = _value_class()
-        for stored_key, name, data, at in self._select(view, list(stored)):
-            if stored[stored_key] not in found:
-                # Feast writes a UTC time as if it were local, and reads it back the same way.
-                found[stored[stored_key]] = (datetime.fromtimestamp(at).replace(tzinfo=UTC), {})
-            found[stored[stored_key]][1][name] = _plain(value_class.FromString(data))
-        return found
-
-    def _select(self, view: FeatureView, stored_keys: list[bytes]) -> list[tuple[bytes, str, bytes, int]]:
-        statement = (
-            f'SELECT entity_key, feature_name, value, event_ts FROM "{self._project.name}_{view.name}"'  # noqa: S608  # names of the project's own schema
-            f" WHERE entity_key IN ({','.join('?' * len(stored_keys))})"
-        )
+        if connection is None:
+            return _through_feast(self._feast_store(), table.view, sorted(wanted)) if wanted else {}
         try:
-            return self._connection().execute(statement, stored_keys).fetchall()
+            return table.read(connection, wanted)
         except sqlite3.Error as error:
             raise StorageError(
                 f"The online store cannot be read: {error}.",
@@ -115,14 +109,13 @@ class OnlineFeatures:
 
             load_feast()
             registry = str(self._folder.parent / "registry.db")
-            self._store = open_registered(self._project.name, self._views, self._folder, registry)
+            self._store = open_registered(self._project.name, self._project.feature_views, self._folder, registry)
         return self._store
 
     def _connection(self) -> sqlite3.Connection:
         """On the file as it is now: opened anew when a run has exchanged the folder."""
-        written = self._folder / "written.json"
         try:
-            status = os.stat(written)
+            status = os.stat(self._written)
         except FileNotFoundError:
             if self._opened is not None:
                 return self._opened[1]  # the instant of an exchange
@@ -133,7 +126,7 @@ class OnlineFeatures:
             ) from None
         stamp = (status.st_ino, status.st_mtime_ns)
         if self._opened is None or self._opened[0] != stamp:
-            if json.loads(written.read_text(encoding="utf-8"))["schema"] != self._digest:
+            if json.loads(Path(self._written).read_text(encoding="utf-8"))["schema"] != self._digest:
                 raise StorageError(
                     "The stored features were written with another schema.",
                     where=str(self._folder),
@@ -146,11 +139,35 @@ class OnlineFeatures:
         return self._opened[1]
 
 
-def _stored_key(view: FeatureView, key: Any) -> bytes:
-    """The key as Feast stores it (``serialize_entity_key``, version 3, one join key)."""
-    name = view.entity.encode()
-    kind, value = (_INT64, struct.pack("<q", key)) if view.entity_dtype == "int64" else (_STRING, str(key).encode())
-    return struct.pack("<III", 1, _STRING, len(name)) + name + struct.pack("<II", kind, len(value)) + value
+class _Table:
+    """The SQLite table that Feast keeps one view's online rows in: a row for each key and feature."""
+
+    def __init__(self, project: str, view: FeatureView) -> None:
+        self.view, self.names = view, [feature.name for feature in view.features]
+        self._select = f'SELECT entity_key, feature_name, value, event_ts FROM "{project}_{view.name}" WHERE entity_key'  # noqa: S608  # names of the project's own schema
+        name = view.entity.encode()
+        # The beginning of every key as Feast stores it (``serialize_entity_key``, version 3, one join key).
+        self._prefix = struct.pack("<III", 1, _STRING, len(name)) + name
+
+    def read(self, connection: sqlite3.Connection, keys: Collection[Any]) -> dict[Any, tuple[datetime, dict[str, Any]]]:
+        """Key to the time and the values of its row."""
+        found: dict[Any, tuple[datetime, dict[str, Any]]] = {}
+        parse = _value_class().FromString
+        stored = {self._stored(key): key for key in keys}
+        statement = f"{self._select} IN ({','.join('?' * len(stored))})"
+        for stored_key, name, data, at in connection.execute(statement, list(stored)):
+            key = stored[stored_key]
+            if key not in found:
+                # Feast writes a UTC time as if it were local, and reads it back the same way.
+                found[key] = (datetime.fromtimestamp(at).replace(tzinfo=UTC), {})
+            found[key][1][name] = _plain(parse(data))
+        return found
+
+    def _stored(self, key: Any) -> bytes:
+        if self.view.entity_dtype == "int64":
+            return self._prefix + struct.pack("<IIq", _INT64, 8, key)
+        value = str(key).encode()
+        return self._prefix + struct.pack("<II", _STRING, len(value)) + value
 
 
 def _plain(value: Any) -> Any:
