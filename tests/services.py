@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,8 +49,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def postgresql() -> Iterator[Service]:
-    """PostgreSQL with the databases mlflow, optuna and feast; it refuses to run as root, so it does as `postgres`."""
+def postgresql(databases: Sequence[str] = ("mlflow", "optuna", "feast")) -> Iterator[Service]:
+    """PostgreSQL with these databases; it refuses to run as root, so it does as `postgres`."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     binary = str(binaries[-1]) if binaries else shutil.which("postgres")
     if binary is None:
@@ -76,7 +76,7 @@ def postgresql() -> Iterator[Service]:
             is_ready = [str(Path(binary).with_name("pg_isready")), "-q", "-t", "60", "-h", HOST, "-p", str(server.port)]
             while subprocess.run(is_ready, check=False).returncode == 1:  # it listens, and recovers before it answers
                 time.sleep(0.1)
-            for name in ("mlflow", "optuna", "feast"):
+            for name in databases:
                 execute(server, "postgres", f"CREATE DATABASE {name}")
             yield server
 

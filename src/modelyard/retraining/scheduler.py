@@ -30,6 +30,9 @@ run_monitoring: {{enabled: true, start_timeout_seconds: 300, poll_interval_secon
 """
 
 
+_DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+
+
 def dagster_home() -> Path:
     """Dagster's folder, ``data/dagster``, with its configuration in it."""
     home = data_directory() / "dagster"
@@ -37,6 +40,16 @@ def dagster_home() -> Path:
     if not path.exists() or path.read_text(encoding="utf-8") != _INSTANCE:
         write_text(path, _INSTANCE)
     return home
+
+
+def make_tables(home: Path) -> None:
+    """Makes Dagster's tables where there are none, since its two processes would get in each other's way over them."""
+    if all((home / name).exists() for name in _DATABASES):
+        return
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(home)) as instance:
+        instance.all_instigator_state()
 
 
 def dagster_servers(port: int, *, environment: str, params: str, option: str = "--port") -> list[Server]:
@@ -48,8 +61,10 @@ def dagster_servers(port: int, *, environment: str, params: str, option: str = "
         params: ``--params`` of the retrainings.
         option: The option that chooses the port, for messages.
     """
+    home = dagster_home()
+    make_tables(home)
     variables = {
-        "DAGSTER_HOME": str(dagster_home()),
+        "DAGSTER_HOME": str(home),
         ENVIRONMENT_VARIABLE: environment,
         PARAMS_VARIABLE: params,
     }
