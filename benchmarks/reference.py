@@ -14,11 +14,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from modelyard.datasets.catalogue import Result, load_catalogue
+from modelyard.datasets.catalogue import PublicDataset, Result, load_catalogue
 from modelyard.paths import data_directory
 from modelyard.registry import check_project_name, load_project, project_names
 
@@ -33,7 +34,10 @@ MARKED = re.compile(r"<!-- results -->\n.*?<!-- /results -->", re.DOTALL)
 def run(project: str, dataset: str | None) -> None:
     """Runs the project and keeps its numbers in ``benchmarks/results/<project>/<data set>.json``."""
     check_project_name(project)
-    command = [sys.executable, "-m", "kedro", "run", f"--pipeline={project}", "--env=benchmark"]
+    # A second data set may need settings of its own, or has the first one's.
+    has_own = dataset is not None and (ROOT / "conf" / f"benchmark_{dataset}" / project).is_dir()
+    environment = f"benchmark_{dataset}" if has_own else "benchmark"
+    command = [sys.executable, "-m", "kedro", "run", f"--pipeline={project}", f"--env={environment}"]
     if dataset is not None:
         command.append(f"--params={project}.ingest.dataset={dataset}")
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
@@ -102,16 +106,42 @@ def _headline(result: dict[str, Any]) -> str:
 
 
 def _details(result: dict[str, Any]) -> str:
-    measured = {name: metric for name, metric in result["metrics"].items() if metric["value"] is not None}
-    methods = [one for one in _references(result["dataset"]) if measured.keys() & _numbers(one).keys()]
-    heads = ["metric", "ours (95 % interval)", "trivial floor", *(_method(one) for one in methods)]
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for name, metric in measured.items():
-        cells = [_number(_numbers(one).get(name)) for one in methods]
-        lines.append(f"| {' | '.join([name, _with_interval(metric), _number(result['floor'][name]), *cells])} |")
-    sources = "; ".join(dict.fromkeys(one.source for one in methods))
-    told = f" Published columns: {sources}." if sources else ""
-    return "\n".join([*lines, "", f"{result['n_test']:,} test rows, {result['device']}.{told}"])
+    """All metrics beside the trivial floor, then those that others have measured or published."""
+    measured = {
+        name: result["metrics"][name]
+        for name in sorted(result["metrics"], key=_with_numbers_in_order)
+        if result["metrics"][name]["value"] is not None
+    }
+    lines = ["| metric | ours (95 % interval) | trivial floor |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {_with_interval(metric)} | {_number(result['floor'][name])} |" for name, metric in measured.items()
+    ]
+    lines += ["", f"{result['n_test']:,} test rows, {result['device']}."]
+    compared = [*_floors(result["dataset"]), *_references(result["dataset"])]
+    others = [one for one in compared if measured.keys() & _numbers(one).keys()]
+    if others:
+        sources = "; ".join(dict.fromkeys(one.source for one in others))
+        lines += ["", "Beside others:", "", *_beside(measured, others), "", f"Sources: {sources}."]
+    return "\n".join(lines)
+
+
+def _beside(measured: dict[str, dict[str, float]], others: list[Result]) -> list[str]:
+    """A table of those metrics that any of the others has; the shorter of the two lists gives the columns."""
+    names = [name for name in measured if any(name in _numbers(one) for one in others)]
+    methods = ["**ours**", *map(_method, others)]
+    cells = [[_number(measured[name]["value"]) for name in names]]
+    cells += [[_number(_numbers(one).get(name)) for name in names] for one in others]
+    if len(methods) < len(names):
+        corner, heads, firsts, cells = "metric", methods, names, [list(row) for row in zip(*cells, strict=True)]
+    else:
+        corner, heads, firsts = "method", names, methods
+    lines = [f"| {' | '.join([corner, *heads])} |", "|" + "---|" * (len(heads) + 1)]
+    return lines + [f"| {' | '.join([first, *row])} |" for first, row in zip(firsts, cells, strict=True)]
+
+
+def _with_numbers_in_order(name: str) -> list[str]:
+    """A sorting key that puts ``lead_5`` before ``lead_10``."""
+    return [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def _published(dataset: str, metric: str) -> list[tuple[str, float]]:
@@ -120,8 +150,8 @@ def _published(dataset: str, metric: str) -> list[tuple[str, float]]:
 
 
 def _method(reference: Result) -> str:
-    """Name of a published method, with a mark where the figure was not read again in its source."""
-    return reference.method if reference.evidence == "seen" else f"{reference.method} †"
+    """Name of a method, with a mark where a published figure was not read again in its source."""
+    return f"{reference.method} †" if reference.evidence == "memory" else reference.method
 
 
 def _numbers(reference: Result) -> dict[str, float]:
@@ -129,14 +159,28 @@ def _numbers(reference: Result) -> dict[str, float]:
     return {name: value for name, value in reference.values.items() if isinstance(value, float)}
 
 
-@cache
 def _references(dataset: str) -> list[Result]:
-    """Published results on a data set, or on a part of one: then their split begins with the part's name."""
-    catalogue = load_catalogue()
+    """Published results on a data set."""
+    return _of(dataset, lambda entry: entry.reference_results)
+
+
+def _floors(dataset: str) -> list[Result]:
+    """What simple methods reach on the test rows of a data set, measured on the same files."""
+    return [one for one in _of(dataset, lambda entry: entry.floors) if "test" in one.split.lower()]
+
+
+def _of(dataset: str, results: Callable[[PublicDataset], Sequence[Result]]) -> list[Result]:
+    """Results on a data set, or on a part of one: then their split begins with the part's name."""
+    catalogue = _catalogue()
     if dataset in catalogue:
-        return list(catalogue[dataset].reference_results)
-    everything = (result for entry in catalogue.values() for result in entry.reference_results)
+        return list(results(catalogue[dataset]))
+    everything = (result for entry in catalogue.values() for result in results(entry))
     return [result for result in everything if result.split.lower().startswith(dataset)]
+
+
+@cache
+def _catalogue() -> dict[str, PublicDataset]:
+    return dict(load_catalogue())
 
 
 def _with_interval(metric: dict[str, float]) -> str:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["ScoreParameters", "figures", "floor", "predict", "score"]
 
 REPORTED_LEADS = {"enso": (1, 3, 6, 9, 12), "mjo": (1, 5, 10, 15, 20, 25, 30)}
-"""Leads whose correlation is told."""
+"""Leads that are told one by one."""
 
 DYNAMICAL_LEADS = (5, 10, 15, 20, 25, 30)
 _FEWEST_ROWS = 30
@@ -130,10 +130,10 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
     Returns:
         ``crps_skill``: share of the linear rule's CRPS that the forecast saves, over all leads; the same beside
         ``persistence`` and ``climatology``. ``crps``, ``root_mean_squared_error``, ``correlation`` (of both indices
-        together, about zero as usual for the MJO), also by lead. ``interval_coverage`` and ``interval_width``.
-        ``accuracy`` of the phase and ``brier_score`` of being active. Where NASA's dynamical forecasts are known,
-        ``dynamical_rmm1_lead_<n>`` and ``our_rmm1_lead_<n>`` are correlations on the same rows. NaN where the
-        rows cannot answer.
+        together, about zero as usual for the MJO) and ``accuracy`` of the phase, the last three also by lead.
+        ``interval_coverage`` and ``interval_width``. ``brier_score`` of being active. Where NASA's dynamical
+        forecasts are known, ``dynamical_rmm1_lead_<n>`` and ``our_rmm1_lead_<n>`` are correlations on the same rows.
+        NaN where the rows cannot answer.
     """
     import numpy as np
     from scipy.special import ndtri  # type: ignore[import-untyped]  # scipy ships no types
@@ -154,15 +154,29 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
         "crps": totals["forecast"] / is_known.sum(),
         "root_mean_squared_error": float(np.sqrt((errors**2).sum() / is_known.sum())),
         "correlation": _correlation(mean, outcome),
-        **{
-            f"correlation_lead_{n}": _correlation(mean[lead == n], outcome[lead == n])
-            for n in REPORTED_LEADS[oscillation]
-        },
+        **_by_lead(oscillation, rows, mean, outcome),
         "interval_coverage": float((np.abs(errors) <= half)[is_known].mean()),
         "interval_width": float(2 * half[is_known].mean()),
         **_phases(oscillation, rows, outcome),
         **(_beside_dynamical(rows, lead) if oscillation == "mjo" else {}),
     }
+
+
+def _by_lead(oscillation: str, rows: pl.DataFrame, mean: Floats, outcome: Floats) -> dict[str, float]:
+    """The same for single leads."""
+    import numpy as np
+
+    lead = rows["lead_count"].to_numpy()
+    is_named = rows["phase"].to_numpy() == _seen_phase(oscillation, outcome)
+    scores = {}
+    for n in REPORTED_LEADS[oscillation]:
+        at = lead == n
+        is_enough = int(at.sum()) >= _FEWEST_ROWS
+        squared = (mean[at] - outcome[at]) ** 2
+        scores[f"correlation_lead_{n}"] = _correlation(mean[at], outcome[at])
+        scores[f"root_mean_squared_error_lead_{n}"] = float(np.sqrt(np.nanmean(squared))) if is_enough else float("nan")
+        scores[f"accuracy_lead_{n}"] = float(is_named[at].mean()) if is_enough else float("nan")
+    return scores
 
 
 def _correlation(forecast: Floats, outcome: Floats) -> float:
@@ -182,15 +196,19 @@ def _correlation(forecast: Floats, outcome: Floats) -> float:
 
 def _phases(oscillation: str, rows: pl.DataFrame, outcome: Floats) -> dict[str, float]:
     """Share of rightly named phases, and the Brier score of the probability of being active."""
-    import numpy as np
-
     seen = observed_phase(oscillation, outcome[:, 0], outcome[:, 1])
-    named = np.array(OSCILLATIONS[oscillation].phases)[seen]
     active = rows["active_probability"].to_numpy()
     return {
-        "accuracy": float((rows["phase"].to_numpy() == named).mean()),
+        "accuracy": float((rows["phase"].to_numpy() == _seen_phase(oscillation, outcome)).mean()),
         "brier_score": float(((active - (seen > 0)) ** 2).mean()),
     }
+
+
+def _seen_phase(oscillation: str, outcome: Floats) -> NDArray[np.str_]:
+    """Names of the phases that came."""
+    import numpy as np
+
+    return np.array(OSCILLATIONS[oscillation].phases)[observed_phase(oscillation, outcome[:, 0], outcome[:, 1])]
 
 
 def _beside_dynamical(rows: pl.DataFrame, lead: NDArray[np.int64]) -> dict[str, float]:

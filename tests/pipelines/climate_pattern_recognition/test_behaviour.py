@@ -136,3 +136,22 @@ def test_months_of_a_request_end_at_its_month():
     row = decode([request]).row(0, named=True)
     assert (row["first_index_lag_0"], row["first_index_lag_2"], row["first_index_lag_3"]) == (0.9, 0.1, None)
     assert row["event_time"] == datetime(1997, 5, 1, tzinfo=UTC)
+
+
+def test_what_is_told_of_single_leads_adds_up_to_what_is_told_of_all(trained):
+    test = trained.rows("test").filter(pl.col("lead_count").is_in([1, 5, 10, 20]))
+    scores = score(test.hstack(predict(trained.model, test)), ScoreParameters())
+    share = {lead: (test["lead_count"] == lead).mean() for lead in (1, 5, 10, 20)}
+    squared = sum(share[lead] * scores[f"root_mean_squared_error_lead_{lead}"] ** 2 for lead in share)
+    assert squared == pytest.approx(scores["root_mean_squared_error"] ** 2)
+    right = sum(share[lead] * scores[f"accuracy_lead_{lead}"] for lead in share)
+    assert right == pytest.approx(scores["accuracy"])
+    assert scores["root_mean_squared_error_lead_1"] < scores["root_mean_squared_error_lead_20"]
+
+
+def test_a_lead_with_hardly_any_rows_is_not_judged(trained):
+    test = trained.rows("test")
+    few = pl.concat([test.filter(pl.col("lead_count") == 1), test.filter(pl.col("lead_count") == 5)[:3]])
+    scores = score(few.hstack(predict(trained.model, few)), ScoreParameters())
+    assert np.isfinite(scores["root_mean_squared_error_lead_1"])
+    assert all(np.isnan(scores[f"{name}_lead_5"]) for name in ("root_mean_squared_error", "accuracy", "correlation"))
