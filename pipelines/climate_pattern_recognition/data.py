@@ -35,13 +35,14 @@ CONTRACT = Contract(
         Column(name="forecast_id", dtype="string", description="Series, issue time and lead."),
         Column(name="event_time", dtype="datetime", description="Issue time: the latest month or day that is known."),
         Column(name="series", dtype="string", description="Which series."),
-        Column(name="oscillation", dtype="string", description="enso (months) or mjo (days)."),
+        Column(name="oscillation", dtype="string", description="mjo (days), or another one (months)."),
         Column(name="lead_count", dtype="int64", description="How many steps (months or days) ahead is forecast."),
         Column(name="target_at", dtype="datetime", description="The month or day that is forecast."),
         Column(
             name="first_index",
             dtype="float64",
-            description="At the issue time: anomaly of the Niño 3.4 sea surface temperature in °C, or RMM1 (no unit).",
+            description="At the issue time: anomaly of the Niño 3.4 sea surface temperature in °C, RMM1 (no unit), or"
+            " what carbon dioxide (ppm) or global temperature (°C) is beyond the decade before.",
         ),
         Column(
             name="second_index",
@@ -100,14 +101,16 @@ class IngestParameters(Parameters):
     """Where the series comes from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")
-    dataset: Literal["mjo_rmm", "psl_climate_indices"] = Field("mjo_rmm", description="Public data set.")
+    dataset: Literal["mjo_rmm", "psl_climate_indices", "core_co2_ppm", "core_global_temp"] = Field(
+        "mjo_rmm", description="Public data set."
+    )
     simulation: SimulationParameters = Field(SimulationParameters(), description="The simulated oscillation.")
     path: str = Field("", description="Own data: a CSV or Parquet file with a row for each month or day.")
     columns: Mapping[str, str] = Field(
         {}, description="Own data: our column to the file's, where they differ; names optional columns to read."
     )
     timezone: str | None = Field("UTC", description="Own data: IANA zone of times without an offset.")
-    oscillation: Name = Field("enso", description="Own data: enso (a row for each month) or mjo (each day).")
+    oscillation: Name = Field("enso", description="Own data: mjo (a row for each day), the others: each month.")
     missing_codes: tuple[float, ...] = Field(
         (-999.0, -999.9, -99.99, -99.9, -99.0),
         description="Own data: numbers that mean that nothing is known.",
@@ -166,12 +169,20 @@ def _records(series: pl.DataFrame, oscillation: str, params: IngestParameters, w
 
 
 def _public(params: IngestParameters) -> pl.DataFrame:
-    from pipelines.climate_pattern_recognition.sources import read_enso, read_hindcast, read_mjo
+    from pipelines.climate_pattern_recognition import sources
 
-    if params.dataset == "psl_climate_indices":
-        return _records(read_enso(), "enso", params, params.dataset).drop("parse_errors")
-    records = _records(read_mjo(), "mjo", params, params.dataset).drop("parse_errors")
-    return records.join(read_hindcast(), on=["event_time", "lead_count"], how="left", maintain_order="left")
+    match params.dataset:
+        case "mjo_rmm":
+            records = _records(sources.read_mjo(), "mjo", params, params.dataset)
+            hindcast = sources.read_hindcast()
+            records = records.join(hindcast, on=["event_time", "lead_count"], how="left", maintain_order="left")
+        case "psl_climate_indices":
+            records = _records(sources.read_enso(), "enso", params, params.dataset)
+        case "core_co2_ppm":
+            records = _records(sources.read_carbon_dioxide(), "carbon_dioxide", params, params.dataset)
+        case "core_global_temp":
+            records = _records(sources.read_temperature(), "temperature", params, params.dataset)
+    return records.drop("parse_errors")
 
 
 def _own(params: IngestParameters) -> pl.DataFrame:
@@ -245,7 +256,7 @@ def expectations(params: IngestParameters) -> list[gxe.Expectation]:
             description="What is forecast lies after the issue time.",
         ),
         gxe.ExpectColumnValuesToBeInSet(
-            column="oscillation", value_set=list(OSCILLATIONS), description="The oscillation is enso or mjo."
+            column="oscillation", value_set=list(OSCILLATIONS), description="The oscillation is one of the known ones."
         ),
         gxe.ExpectColumnDistinctValuesToBeInSet(
             column="split", value_set=["train", "valid", "test"], description="Every forecast is in a split."

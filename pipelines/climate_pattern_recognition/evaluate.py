@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ScoreParameters", "figures", "floor", "predict", "score"]
 
-REPORTED_LEADS = {"enso": (1, 3, 6, 9, 12), "mjo": (1, 5, 10, 15, 20, 25, 30)}
-"""Leads that are told one by one."""
-
 DYNAMICAL_LEADS = (5, 10, 15, 20, 25, 30)
 _FEWEST_ROWS = 30
 
@@ -169,7 +166,7 @@ def _by_lead(oscillation: str, rows: pl.DataFrame, mean: Floats, outcome: Floats
     lead = rows["lead_count"].to_numpy()
     is_named = rows["phase"].to_numpy() == _seen_phase(oscillation, outcome)
     scores = {}
-    for n in REPORTED_LEADS[oscillation]:
+    for n in OSCILLATIONS[oscillation].told_leads:
         at = lead == n
         is_enough = int(at.sum()) >= _FEWEST_ROWS
         squared = (mean[at] - outcome[at]) ** 2

@@ -144,7 +144,7 @@ def _phases(axes: Axes, rows: pl.DataFrame, model: ForecastModel) -> None:
 def _plume(axes: Axes, rows: pl.DataFrame, model: ForecastModel) -> None:
     import polars as pl
 
-    middle = model.leads[min(5, len(model.leads) - 1)] if model.oscillation == "enso" else model.leads[2]
+    middle = model.leads[min(2 if model.oscillation == "mjo" else 5, len(model.leads) - 1)]
     part = rows.filter(pl.col("lead_count") == middle).sort("target_at")
     part = part.filter(pl.col("series") == part["series"][0])
     if model.oscillation == "mjo":
@@ -161,7 +161,7 @@ def _plume(axes: Axes, rows: pl.DataFrame, model: ForecastModel) -> None:
     threshold = OSCILLATIONS[model.oscillation].threshold
     for sign in (-1, 1):
         axes.axhline(sign * threshold, color=MUTED, linewidth=1, linestyle=":")
-    label = "Niño 3.4 anomaly, °C" if model.oscillation == "enso" else "RMM1"
-    axes.set(ylabel=label if "nino34" in part["series"] or "rmm" in part["series"] else "first index")
+    is_simulated = part["series"][0].startswith("simulated")
+    axes.set(ylabel="first index" if is_simulated else OSCILLATIONS[model.oscillation].label)
     axes.set_title(f"Forecasts beside what came, lead {middle} {_unit(model)}")
     axes.legend(loc="upper left", ncols=2)

@@ -31,7 +31,7 @@ class ForecastModel:
 
     Args:
         params: What it was fitted with; everything that validation rows decided is filled in.
-        oscillation: ``enso`` or ``mjo``.
+        oscillation: A name of :data:`.oscillations.OSCILLATIONS`.
         leads: Steps ahead, ascending.
         network: On the CPU, in evaluation mode; the simple rules' numbers are buffers of it.
     """

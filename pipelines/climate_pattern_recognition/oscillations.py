@@ -1,8 +1,10 @@
-"""The two oscillations: their steps of time, the leads that are forecast, and their phases.
+"""What is forecast: the steps of time of each oscillation, the leads, and the phases.
 
 El Niño and La Niña: an anomaly of the Niño 3.4 sea surface temperature of at least 0.5 °C, of either sign (NOAA's
 operational threshold, here on single months). Madden-Julian Oscillation: the eight octants of the plane of RMM1 and
-RMM2, "weak" inside the unit circle (Wheeler and Hendon 2004, Monthly Weather Review 132, 1917, figure 7).
+RMM2, "weak" inside the unit circle (Wheeler and Hendon 2004, Monthly Weather Review 132, 1917, figure 7). Carbon
+dioxide and global temperature rise; what swings is how far they are from what the decade before lets expect
+(`sources.py`); their thresholds are ours, about three quarters of the index's usual size.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 Step = Literal["month", "day"]
-Name = Literal["enso", "mjo"]
+Name = Literal["enso", "mjo", "carbon_dioxide", "temperature"]
 
 _DAY_US = 86_400_000_000
 
@@ -30,25 +32,55 @@ class Oscillation:
     Args:
         step: Time between two values of the series.
         leads: How many steps ahead is forecast, unless configured otherwise.
+        told_leads: Those whose metrics are told one by one.
         threshold: From which amplitude on the oscillation is active, in units of its index.
-        phases: Names of the phases; the first one is the inactive one.
+        phases: Names of the phases: the inactive one; of a single index then the one below and the one above.
+        label: The first index and its unit, for figures.
     """
 
     step: Step
     leads: tuple[int, ...]
+    told_leads: tuple[int, ...]
     threshold: float
     phases: tuple[str, ...]
+    label: str
 
+
+_DAYS = (1, 5, 10, 15, 20, 25, 30)
+_MONTHS, _TOLD_MONTHS = tuple(range(1, 13)), (1, 3, 6, 9, 12)
 
 OSCILLATIONS: dict[str, Oscillation] = {
     "enso": Oscillation(
-        step="month", leads=tuple(range(1, 13)), threshold=0.5, phases=("neutral", "la_nina", "el_nino")
+        step="month",
+        leads=_MONTHS,
+        told_leads=_TOLD_MONTHS,
+        threshold=0.5,
+        phases=("neutral", "la_nina", "el_nino"),
+        label="Niño 3.4 anomaly, °C",
     ),
     "mjo": Oscillation(
         step="day",
-        leads=(1, 5, 10, 15, 20, 25, 30),
+        leads=_DAYS,
+        told_leads=_DAYS,
         threshold=1.0,
         phases=("weak", *(f"phase_{number}" for number in range(1, 9))),
+        label="RMM1",
+    ),
+    "carbon_dioxide": Oscillation(
+        step="month",
+        leads=_MONTHS,
+        told_leads=_TOLD_MONTHS,
+        threshold=0.5,
+        phases=("as_before", "slower_growth", "faster_growth"),
+        label="growth of CO2 in a year beyond that of the decade before, ppm",
+    ),
+    "temperature": Oscillation(
+        step="month",
+        leads=_MONTHS,
+        told_leads=_TOLD_MONTHS,
+        threshold=0.2,
+        phases=("as_before", "cooler", "warmer"),
+        label="global temperature above the decade before, °C",
     ),
 }
 
@@ -89,14 +121,14 @@ def observed_phase(oscillation: str, first: Floats, second: Floats) -> NDArray[n
     """Index into ``phases``; what is not known (NaN) is inactive.
 
     Args:
-        oscillation: ``enso`` or ``mjo``.
-        first: The anomaly or RMM1, any shape.
+        oscillation: A name of :data:`OSCILLATIONS`.
+        first: The first index, any shape.
         second: Unused, or RMM2, the same shape.
     """
     import numpy as np
 
     threshold = OSCILLATIONS[oscillation].threshold
-    if oscillation == "enso":
+    if oscillation != "mjo":
         return np.where(first <= -threshold, 1, np.where(first >= threshold, 2, 0)).astype(np.int64)
     octant = np.floor((np.arctan2(second, first) + np.pi) / (np.pi / 4))
     is_active = np.hypot(first, second) >= threshold
@@ -107,14 +139,14 @@ def forecast_phases(oscillation: str, mean: Floats, spread: Floats) -> Phases:
     """Phases of Gaussian forecasts whose two components err independently of each other.
 
     Args:
-        oscillation: ``enso`` or ``mjo``.
+        oscillation: A name of :data:`OSCILLATIONS`.
         mean: Shape (N, 2).
         spread: Standard deviations, shape (N, 2).
     """
     import numpy as np
 
-    if oscillation == "enso":
-        shares = _sides(mean[:, 0], spread[:, 0], OSCILLATIONS["enso"].threshold)
+    if oscillation != "mjo":
+        shares = _sides(mean[:, 0], spread[:, 0], OSCILLATIONS[oscillation].threshold)
     else:
         shares = np.concatenate(
             [

@@ -39,13 +39,13 @@ class IndexHistory(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     series: str = Field("request", min_length=1, max_length=100, description="Name of the series.")
-    oscillation: Name = Field(description="enso: a value for each month; mjo: for each day.")
+    oscillation: Name = Field(description="mjo: a value for each day; the others: for each month.")
     event_time: AwareDatetime = Field(description="The latest month or day of the history, with its offset from UTC.")
     lead_count: int = Field(ge=1, le=90, description="How many months or days ahead.")
     first_indices: _History = Field(
         min_length=1,
         max_length=_LONGEST,
-        description="Niño 3.4 anomalies in °C, or RMM1, the latest last; 120 are enough for every feature.",
+        description="RMM1, Niño 3.4 anomalies in °C, or the like, the latest last; 120 are enough for every feature.",
     )
     second_indices: _OptionalHistory = Field(None, description="RMM2, as long as `first_indices`.")
 
@@ -79,7 +79,7 @@ ForecastRequest = create_model(
 class ForecastResponse(BaseModel):
     """The answer; null throughout where the model forecasts another oscillation or other leads."""
 
-    first_mean: float | None = Field(description="Middle of the forecast: Niño 3.4 anomaly in °C, or RMM1.")
+    first_mean: float | None = Field(description="Middle of the forecast, in the unit of the first index.")
     first_spread: float | None = Field(description="Standard deviation of the forecast.")
     first_quantiles: list[float] | None = Field(description="5, 25, 50, 75 and 95 % of the outcomes lie below these.")
     second_mean: float | None = Field(description="RMM2; means nothing where the model learnt one index only.")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pydantic import Field
 
 from modelyard.parameters import Parameters
-from pipelines.climate_pattern_recognition.oscillations import OSCILLATIONS, Name
+from pipelines.climate_pattern_recognition.oscillations import OSCILLATIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,9 @@ _WARM_UP = 1000
 class SimulationParameters(Parameters):
     """A simulated oscillation."""
 
-    oscillation: Name = Field("mjo", description="El Niño (monthly) or the Madden-Julian Oscillation (daily).")
+    oscillation: Literal["enso", "mjo"] = Field(
+        "mjo", description="El Niño (monthly) or the Madden-Julian Oscillation (daily)."
+    )
     n_years: int = Field(25, ge=8, le=400, description="Length of the series, in years.")
     seasonality: float = Field(
         1.0, ge=0, le=1, description="How much growth and noise vary over the year; 0: not at all, 1: as in nature."

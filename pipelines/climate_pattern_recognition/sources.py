@@ -1,4 +1,9 @@
-"""How are the public files read? PSL's tables of months, and the netCDF-4 files of the Madden-Julian Oscillation."""
+"""How are the public files read? Tables of months, and the netCDF-4 files of the Madden-Julian Oscillation.
+
+Carbon dioxide and global temperature rise, so their index says how far a month is from what the decade before lets
+expect. All of that decade is known a year ahead: up to twelve months ahead, the error of a forecast of the index is the
+error of a forecast of the concentration or of the temperature itself.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +21,16 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-TEST_BEGINS = {"psl_climate_indices": datetime(1995, 1, 1, tzinfo=UTC), "mjo_rmm": datetime(2006, 1, 1, tzinfo=UTC)}
+TEST_BEGINS = {
+    "mjo_rmm": datetime(2006, 1, 1, tzinfo=UTC),
+    "psl_climate_indices": datetime(1995, 1, 1, tzinfo=UTC),
+    "core_co2_ppm": datetime(2014, 12, 1, tzinfo=UTC),
+    "core_global_temp": datetime(2004, 1, 1, tzinfo=UTC),
+}
 """The split of ``conf/base/public_data.yml``: first instant that is forecast in the test."""
+
+_CO2_FIELDS = ("month", "decimal_date", "co2_ppm", "deseasonalised_ppm", "n_days", "spread_ppm", "uncertainty_ppm")
+"""The file's own header names six of its seven fields."""
 
 _NINO34 = "nina34"
 _PSL_FILES = {"nino3_index": "nina3", "nino4_index": "nina4"} | {
@@ -106,6 +119,77 @@ def read_mjo() -> pl.DataFrame:
             "second_index": arrays["rmm2"][is_known],
         }
     ).with_columns(pl.lit("rmm").alias("series"))
+
+
+def read_carbon_dioxide() -> pl.DataFrame:
+    """The months of ``core_co2_ppm`` at Mauna Loa, 1969 to 2024; eleven years before are the first one's decade.
+
+    Returns:
+        ``series``, ``event_time``, ``first_index``: growth since the same month of the year before, less the mean
+        yearly growth of the decade before that, ppm.
+    """
+    import polars as pl
+
+    path = fetch("core_co2_ppm") / "co2-mm-mlo.csv"
+    ppm = pl.col("co2_ppm")
+    months = _months(path, _CO2_FIELDS, "month").with_columns(pl.when(ppm > 0).then(ppm))
+    a_year_ago = ppm.shift(12)
+    index = (ppm - a_year_ago) - (a_year_ago - ppm.shift(132)) / 10
+    return _from_the_first_known(months.select("event_time", index.alias("first_index")), "mauna_loa")
+
+
+def read_temperature() -> pl.DataFrame:
+    """The months of ``core_global_temp``, NASA's GISTEMP, 1890 to 2023.
+
+    Returns:
+        ``series``, ``event_time``, ``first_index``: difference from the mean of the ten years that ended a year before,
+        °C, so that the reference period of the published anomalies does not matter.
+    """
+    import polars as pl
+
+    path = fetch("core_global_temp") / "monthly.csv"
+    months = _months(path, ("source", "month", "anomaly_c"), "month", pl.col("source") == "GISTEMP")
+    anomaly = pl.col("anomaly_c")
+    index = anomaly - anomaly.shift(12).rolling_mean(120)
+    return _from_the_first_known(months.select("event_time", index.alias("first_index")), "gistemp")
+
+
+def _months(path: Path, fields: tuple[str, ...], month: str, rows: pl.Expr | None = None) -> pl.DataFrame:
+    """A CSV file of months whose own header is not read, in the order of time.
+
+    Raises:
+        DataContractError: It has other fields, or a month is missing, there twice or not of the form 1958-03.
+    """
+    import polars as pl
+
+    def refused(found: str) -> DataContractError:
+        return DataContractError(
+            found, where=str(path), way_out="kedro data verify --all, and fetch the data set again"
+        )
+
+    try:
+        table = pl.read_csv(path, has_header=False, skip_rows=1)
+    except pl.exceptions.PolarsError as error:
+        raise refused(f"The file cannot be read as CSV: {error}") from error
+    if table.width != len(fields):
+        raise refused(f"The file has {table.width} fields in a row instead of {len(fields)}.")
+    table.columns = list(fields)
+    chosen = table if rows is None else table.filter(rows)
+    times = chosen.with_columns(
+        pl.col(month).str.to_datetime("%Y-%m", strict=False, time_unit="us", time_zone="UTC").alias("event_time")
+    ).sort("event_time")
+    steps = times["event_time"].dt.year().cast(pl.Int64) * 12 + times["event_time"].dt.month()
+    if times.is_empty() or times["event_time"].null_count() or not (steps.diff().drop_nulls() == 1).all():
+        raise refused("The file does not have one row for each month.")
+    return times
+
+
+def _from_the_first_known(months: pl.DataFrame, series: str) -> pl.DataFrame:
+    """Without the years that only the first values' decade needs; the name of the series beside it."""
+    import polars as pl
+
+    is_known = pl.col("first_index").is_not_null()
+    return months.filter(is_known.cum_max()).with_columns(pl.lit(series).alias("series"))
 
 
 def read_hindcast() -> pl.DataFrame:

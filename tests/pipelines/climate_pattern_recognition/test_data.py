@@ -1,5 +1,6 @@
 """Series and records: what is regular is taken, what is not is refused with the way out, and nothing looks ahead."""
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -7,6 +8,7 @@ import polars as pl
 import pytest
 
 from modelyard.errors import ConfigurationError, DataContractError
+from pipelines.climate_pattern_recognition import sources
 from pipelines.climate_pattern_recognition.data import CONTRACT, IngestParameters, expectations, ingest
 from pipelines.climate_pattern_recognition.series import PeriodParameters, records_of, regular, split_by_target
 from pipelines.climate_pattern_recognition.sources import read_psl
@@ -140,8 +142,6 @@ def test_a_damaged_psl_file_is_refused(tmp_path, text):
 def test_the_slots_of_a_netcdf_file_without_time_or_value_are_no_days(tmp_path, monkeypatch):
     import h5py
 
-    from pipelines.climate_pattern_recognition import sources
-
     with h5py.File(tmp_path / "RMM1.observed.interannual.1974-06.2017-07.nc", "w") as file:
         file["time"], file["rmm1"] = [0.0, np.nan, 2.0, 3.0], [1.0, np.nan, 2.0, np.nan]
         file["rmm2"] = [0.5, np.nan, 0.6, 0.7]
@@ -157,9 +157,79 @@ def test_the_slots_of_a_netcdf_file_without_time_or_value_are_no_days(tmp_path, 
 
 
 def test_a_damaged_netcdf_file_is_one_message(tmp_path, monkeypatch):
-    from pipelines.climate_pattern_recognition import sources
-
     (tmp_path / "RMM1.observed.interannual.1974-06.2017-07.nc").write_bytes(b"no netCDF")
     monkeypatch.setattr(sources, "fetch", lambda name: tmp_path)
     with pytest.raises(DataContractError, match="cannot be read as netCDF-4"):
         sources.read_mjo()
+
+
+MONTHS = [f"{year}-{month:02}" for year in range(1990, 2008) for month in range(1, 13)]
+
+
+def carbon_dioxide_file(folder, values) -> None:
+    """As published: a header of six names over rows of seven fields."""
+    rows = [f"{month},0,{value},0,-01,-9.99,-0.99" for month, value in zip(MONTHS, values, strict=True)]
+    (folder / "co2-mm-mlo.csv").write_text("\n".join(["Date,Decimal Date,Average,Interpolated,Trend,Days", *rows]))
+
+
+def temperature_file(folder, values) -> None:
+    rows = [
+        f"{name},{month},{value}" for month, value in zip(MONTHS, values, strict=True) for name in ("gcag", "GISTEMP")
+    ]
+    (folder / "monthly.csv").write_text("\n".join(["Source,Year,Mean", *rows]))
+
+
+SERIES = {
+    "read_carbon_dioxide": (carbon_dioxide_file, 350.0),
+    "read_temperature": (temperature_file, 0.0),
+}
+
+
+@pytest.fixture(params=SERIES)
+def rising(request, tmp_path, monkeypatch):
+    """Reads a series of months that rises by one a year, with a season and one surprise."""
+    write, begin = SERIES[request.param]
+    monkeypatch.setattr(sources, "fetch", lambda name: tmp_path)
+
+    def read(surprises):
+        values = [begin + number / 12 + 3 * math.sin(number * math.pi / 6) for number in range(len(MONTHS))]
+        for place, surprise in surprises.items():
+            values[place] += surprise
+        write(tmp_path, values)
+        return getattr(sources, request.param)()
+
+    return read
+
+
+def test_an_index_says_what_the_decade_before_does_not(rising):
+    usual = rising({})
+    assert usual.columns == ["event_time", "first_index", "series"]
+    assert usual["event_time"][-1] == datetime(2007, 12, 1, tzinfo=UTC)
+    yearly = usual["first_index"].to_numpy()
+    assert yearly[12:] == pytest.approx(yearly[:-12])  # a steady rise leaves nothing but the season
+
+
+def test_the_reference_of_a_month_is_known_a_year_before(rising):
+    """So that up to twelve months ahead the error of the index is the error of the series itself."""
+    usual, other = rising({}), rising({len(MONTHS) - 13: 1.0, len(MONTHS) - 1: 0.5})
+    change = other["first_index"].to_numpy() - usual["first_index"].to_numpy()
+    assert change[:-13] == pytest.approx(0)
+    assert change[-13] == pytest.approx(1.0)
+    assert change[-12:-1] == pytest.approx(0)
+    assert change[-1] < 0.5  # the surprise of the year before is in the last month's reference only
+
+
+@pytest.mark.parametrize("damage", ["", "1990-01,0,350,0,1", "a month is missing", "a month is there twice"])
+def test_months_that_are_damaged_are_refused(damage, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "fetch", lambda name: tmp_path)
+    carbon_dioxide_file(tmp_path, [350.0] * len(MONTHS))
+    path = tmp_path / "co2-mm-mlo.csv"
+    lines = path.read_text().splitlines()
+    if damage.startswith("a month"):
+        lines = lines[:50] + ([lines[49]] if "twice" in damage else []) + lines[51 if "missing" in damage else 50 :]
+    else:
+        lines = [lines[0], damage]
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataContractError, match=r"fields|one row for each month|cannot be read") as refused:
+        sources.read_carbon_dioxide()
+    assert str(path) in refused.value.where
