@@ -19,6 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from modelyard.datasets.catalogue import PublicDataset, Result, load_catalogue
 from modelyard.paths import data_directory
 from modelyard.registry import check_project_name, load_project, project_names
@@ -67,10 +69,17 @@ def _dataset(record: dict[str, Any]) -> str:
     return str(record["parameters"]["ingest"].get("dataset", "public")) if is_public else str(record["source"])
 
 
+def _main_dataset(project: str) -> str | None:
+    """The data set that ``conf/benchmark`` names, if any; its results come first."""
+    configured = yaml.safe_load((ROOT / "conf" / "benchmark" / project / "parameters.yml").read_text())
+    dataset: str | None = configured[project].get("ingest", {}).get("dataset")
+    return dataset
+
+
 def write_tables() -> None:
     """Writes the root README's table of projects and each project's own tables."""
     results: dict[str, list[Any]] = {}
-    for file in sorted(RESULTS.glob("*/*.json")):
+    for file in sorted(RESULTS.glob("*/*.json"), key=lambda file: (file.stem != _main_dataset(file.parent.name), file)):
         results.setdefault(file.parent.name, []).append(json.loads(file.read_text()))
     _replace(ROOT / "README.md", _overview(results))
     for project, measured in results.items():
