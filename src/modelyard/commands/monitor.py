@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ALARM_EXIT_STATUS = 10
 """Of a command that has worked and found something; errors have 1 to 9."""
 
+_SHOWN_ALARMS = 10
+
 _N_SHOWN = 12
 
 
@@ -125,8 +127,11 @@ def _render(verdict: Mapping[str, Any], folder: Path) -> "Group":
                 f"{_number(before['value'])} ({_number(before['low'])} to {_number(before['high'])})"
             )
         )
-    parts += [Text(f"ALARM  {alarm}", style="bold red") for alarm in verdict["alarms"]]
-    if not verdict["alarms"]:
+    alarms = verdict["alarms"]
+    parts += [Text(f"ALARM  {alarm}", style="bold red") for alarm in alarms[:_SHOWN_ALARMS]]
+    if len(alarms) > _SHOWN_ALARMS:
+        parts.append(Text(f"and {len(alarms) - _SHOWN_ALARMS} more alarms, in the report", style="bold red"))
+    if not alarms:
         parts.append(Text("no alarm", style="bold green"))
     parts.append(Text(f"\n{folder / 'report.html'}\n{folder / 'verdict.json'}"))
     return Group(*parts)

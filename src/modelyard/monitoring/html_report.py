@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 N_COLUMNS = 30
 """Columns with figures: those that lie furthest from the reference. More would make a page of many MB."""
 
+_SHOWN_ALARMS = 10
+"""More are folded away."""
+
 _LOADER = """<script id="packed" type="application/octet-stream">{packed}</script>
 <script>
 (async () => {{
@@ -129,16 +132,18 @@ def _packed(page: str) -> str:
 
 
 def _head(verdict: Mapping[str, Any], n_columns: int, n_rows: int) -> str:
-    alarms = "".join(f"<li>{html.escape(alarm)}</li>" for alarm in verdict["alarms"])
+    alarms = [f"<li>{html.escape(alarm)}</li>" for alarm in verdict["alarms"]]
+    shown, more = "".join(alarms[:_SHOWN_ALARMS]), "".join(alarms[_SHOWN_ALARMS:])
+    folded = f"<details><summary>{len(alarms) - _SHOWN_ALARMS} more alarms</summary><ul>{more}</ul></details>"
     window = verdict["window"]
     return _HEAD.format(
         title=html.escape(
             f"{verdict['project']} version {verdict['model_version']}, {window['since']} to {window['until']}"
         ),
-        outcome=f"{len(verdict['alarms'])} alarms in {verdict['n_rows']:,} rows"
+        outcome=f"{len(alarms)} alarms in {verdict['n_rows']:,} rows"
         if alarms
         else f"No alarm in {verdict['n_rows']:,} rows",
-        alarms=f"<ul>{alarms}</ul>" if alarms else "",
+        alarms=(f"<ul>{shown}</ul>" if shown else "") + (folded if more else ""),
         n_columns=n_columns,
         n_rows=f"{n_rows:,}",
     )

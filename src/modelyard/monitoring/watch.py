@@ -92,7 +92,7 @@ def _verdict(
     judged = judge(project, version.summary, rows, params)
     measured = _performance(project, version, question, rows, params)
     if measured and measured["is_worse"]:
-        judged["alarms"].append(performance.words(measured))
+        judged["alarms"].insert(0, performance.words(measured))  # the one that matters most
     return {
         "project": project.name,
         "model_version": int(version.version),

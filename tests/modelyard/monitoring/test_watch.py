@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from modelyard.commands.monitor import ALARM_EXIT_STATUS, monitor
+from modelyard.monitoring.html_report import _head
 from modelyard.monitoring.performance import is_worse, label_folder
 from modelyard.monitoring.windows import window_of
 from modelyard.registry import load_project
@@ -62,7 +63,6 @@ def test_a_drifted_window_with_labels(in_service, drifted_rows):
     labels.write_parquet(label_folder(PROJECT) / "2.parquet")
     result = run("--window", "7d")
     assert result.exit_code == ALARM_EXIT_STATUS, result.output
-    assert "ALARM  amount_eur: its values have drifted" in result.output
 
     verdict = json.loads((reports(in_service) / "latest.json").read_text())
     assert verdict == json.loads((reports(in_service) / "20260531T120000Z" / "verdict.json").read_text())
@@ -81,7 +81,24 @@ def test_a_drifted_window_with_labels(in_service, drifted_rows):
     assert len(report.encode()) <= 2_000_000
     assert "http://" not in report.replace("http://www.w3.org", "")
     assert "amount_eur: its values have drifted" in report
-    assert is_tracked(n_alarms=len(verdict["alarms"]))
+    n_alarms = len(verdict["alarms"])
+    assert any(alarm.startswith("amount_eur: its values have drifted") for alarm in verdict["alarms"])
+    assert f"ALARM  {verdict['alarms'][0].partition(':')[0]}" in result.output
+    assert result.output.count("ALARM  ") == min(n_alarms, 10)
+    assert (f"and {n_alarms - 10} more alarms" in result.output) == (n_alarms > 10)
+    assert is_tracked(n_alarms=n_alarms)
+
+
+@pytest.mark.parametrize(("n_alarms", "folded"), [(0, None), (10, None), (12, "<summary>2 more alarms</summary>")])
+def test_a_page_begins_with_ten_alarms_and_folds_the_others_away(n_alarms, folded):
+    window = {"since": "2026-01-01", "until": "2026-01-08"}
+    alarms = [f"column {number} has <drifted>" for number in range(n_alarms)]
+    verdict = {"project": PROJECT, "model_version": 1, "window": window, "n_rows": 5, "alarms": alarms}
+    head = _head(verdict, n_columns=3, n_rows=5)
+    assert head.count("<li>") == n_alarms
+    assert "<drifted>" not in head
+    assert head.partition("<details>")[0].count("<li>") == min(n_alarms, 10)
+    assert folded in head if folded else "<details>" not in head
 
 
 def is_tracked(n_alarms):
