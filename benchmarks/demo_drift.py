@@ -158,9 +158,10 @@ def _scheduler_looks(story: Story, say: Say, rows: pl.DataFrame) -> int:
     with dg.DagsterInstance.get() as instance:
         found = [one for one in requests(instance, PROJECT, ("drift",)) if isinstance(one, dg.RunRequest)]
         for request in found:
-            say(f"The drift sensor asks for a retraining: {request.tags['modelyard/why'][:100]}.")
+            say(f"The drift sensor asks for a retraining: {request.tags['modelyard/why'].partition(' (')[0]}.")
             tags = {"dagster/run_key": request.run_key, **request.tags}
-            retraining_job(PROJECT).execute_in_process(request.run_config, instance=instance, tags=tags)
+            config = {**(request.run_config or {}), "loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+            retraining_job(PROJECT).execute_in_process(config, instance=instance, tags=tags)
     if not found:
         say("The drift sensor looks, and asks for nothing.")
         return 0

@@ -142,7 +142,7 @@ def test_real_daemons_two_of_them_and_one_killed_mid_run(data_directory, tmp_pat
     mark = tmp_path / "marks"
     key = "drift:1:window 1"
     journal.write(PROJECT, "watched")
-    Scheduler.verdict(_Folder(data_directory), "window 1")
+    Scheduler.verdict(_Folder(data_directory), 1)
     with _daemon(code, mark) as first:
         _wait_for(mark, "begun", first)
     assert "done" not in mark.read_text()

@@ -65,7 +65,7 @@ def last_verdict(project: str) -> Drift | None:
     window = document["window"]
     return Drift(
         model_version=str(document["model_version"]),
-        window=window if isinstance(window, str) else json.dumps(window, sort_keys=True),
+        window=f"{window['since'][:19]} to {window['until'][:19]}",
         is_drifted=bool(document["is_drifted"] or (document.get("performance") or {}).get("is_worse")),
         alarms=tuple(_told(alarm) for alarm in document.get("alarms", ())),
     )

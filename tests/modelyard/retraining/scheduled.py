@@ -63,8 +63,9 @@ class Scheduler:
             self.launch(request)
         return len(self.retrainings) - before
 
-    def verdict(self, window, *, is_drifted=True, version=1):
-        """What ``kedro monitor`` leaves."""
+    def verdict(self, day, *, is_drifted=True, version=1):
+        """What ``kedro monitor`` leaves of one day of November."""
+        window = {"since": f"2026-11-{day:02}T00:00:00+00:00", "until": f"2026-11-{day + 1:02}T00:00:00+00:00"}
         folder = self.data / "08_reporting" / PROJECT / "monitoring"
         folder.mkdir(parents=True, exist_ok=True)
         document = {"project": PROJECT, "model_version": version, "window": window, "is_drifted": is_drifted}

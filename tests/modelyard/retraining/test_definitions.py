@@ -49,11 +49,11 @@ def test_the_calendar_retrains_once_for_each_due_time(scheduler):
 
 def test_one_alarm_retrains_once_and_the_next_one_after_the_pause(scheduler):
     scheduler.look()
-    scheduler.verdict("window 1", is_drifted=False)
+    scheduler.verdict(1, is_drifted=False)
     assert scheduler.look() == 0
-    scheduler.verdict("window 2")
+    scheduler.verdict(2)
     assert [scheduler.look() for _ in range(3)] == [1, 0, 0]
-    scheduler.verdict({"from": "2026-11-24", "to": "2026-11-25"})
+    scheduler.verdict(24)
     assert scheduler.look() == 0, "its new version may not be champion yet"
     scheduler.now += timedelta(hours=169)
     assert [scheduler.look() for _ in range(3)] == [1, 0, 0]
@@ -78,7 +78,7 @@ def test_simulated_data_have_no_versions():
 def test_one_retraining_answers_everything_that_asks_when_it_starts(scheduler):
     scheduler.look()
     scheduler.now += WEEK
-    scheduler.verdict("window 1")
+    scheduler.verdict(1)
     asked = scheduler.asks()
     assert {one.tags["modelyard/trigger"].split(":")[0] for one in asked} == {"schedule", "drift"}
     for request in asked:
@@ -89,7 +89,7 @@ def test_one_retraining_answers_everything_that_asks_when_it_starts(scheduler):
 
 def test_a_failed_retraining_is_tried_again_with_growing_pauses(scheduler):
     (scheduler.data / "promotion.yml").write_text("retraining: {retry_delay_s: 0.1}")
-    scheduler.verdict("window 1")
+    scheduler.verdict(1)
     scheduler.fails_with = [RetrainingError(False, "one"), RetrainingError(False, "two")]
     assert scheduler.look() == 3
     (record,) = scheduler.instance.get_run_records()
@@ -100,7 +100,7 @@ def test_a_failed_retraining_is_tried_again_with_growing_pauses(scheduler):
 
 
 def test_after_the_last_attempt_people_are_told_and_the_trigger_is_closed(scheduler):
-    scheduler.verdict("window 1")
+    scheduler.verdict(1)
     scheduler.fails_with = [RetrainingError(False, f"attempt {number}") for number in (1, 2, 3)]
     assert [scheduler.look() for _ in range(3)] == [3, 0, 0]
     (path,) = scheduler.alerts()
@@ -111,7 +111,7 @@ def test_after_the_last_attempt_people_are_told_and_the_trigger_is_closed(schedu
 
 
 def test_what_cannot_get_better_is_not_tried_again(scheduler):
-    scheduler.verdict("window 1")
+    scheduler.verdict(1)
     scheduler.fails_with = [RetrainingError(True, "the data break the contract")]
     assert [scheduler.look() for _ in range(2)] == [1, 0]
     assert len(scheduler.alerts()) == 1
@@ -122,7 +122,7 @@ def test_a_wrong_policy_is_an_alert_too(scheduler, monkeypatch):
         raise ConfigurationError("The promotion policy is wrong.")
 
     monkeypatch.setattr(run, "_judge", wrong)
-    scheduler.verdict("window 1")
+    scheduler.verdict(1)
     scheduler.look()
     assert "promotion policy" in scheduler.alerts()[0].read_text()
 
