@@ -140,7 +140,7 @@ def test_real_daemons_two_of_them_and_one_killed_mid_run(data_directory, tmp_pat
     """The first daemon is killed with all its processes while it retrains; then two daemons start at once."""
     code = Path(__file__).with_name("slow_retraining.py")
     mark = tmp_path / "marks"
-    key = "drift:1:window 1"
+    key = "drift:1:2026-11-01T00:00:00 to 2026-11-02T00:00:00"
     journal.write(PROJECT, "watched")
     Scheduler.verdict(_Folder(data_directory), 1)
     with _daemon(code, mark) as first:
