@@ -95,10 +95,11 @@ def _overview(results: dict[str, list[Any]]) -> str:
     for project in project_names():
         name = f"[{project}](pipelines/{project}/README.md): {load_project(project).title}"
         command = f"`kedro run --pipeline={project}`"
-        for result in results.get(project, [None]):
+        for number, result in enumerate(results.get(project, [None])):
             numbers = "– | – | – | – | –" if result is None else _headline(result)
+            if number and result is not None:
+                name, command = "", f"`make benchmark PROJECT={project} DATASET={result['dataset']}`"
             lines.append(f"| {name} | {numbers} | {command} |")
-            name = command = ""
     return "\n".join(lines)
 
 
