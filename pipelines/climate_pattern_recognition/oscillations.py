@@ -4,7 +4,7 @@ El Niño and La Niña: an anomaly of the Niño 3.4 sea surface temperature of at
 operational threshold, here on single months). Madden-Julian Oscillation: the eight octants of the plane of RMM1 and
 RMM2, "weak" inside the unit circle (Wheeler and Hendon 2004, Monthly Weather Review 132, 1917, figure 7). Carbon
 dioxide and global temperature rise; what swings is how far they are from what the decade before lets expect
-(`sources.py`); their thresholds are ours, about three quarters of the index's usual size.
+(`sources.py`); their thresholds are ours.
 """
 
 from __future__ import annotations
