@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,14 @@ def process(command: list[str], environment: dict[str, str], log: Path) -> Itera
     try:
         yield started
     finally:
-        started.terminate()
-        try:
+        # The group: a shell that is ended leaves what it has started (the file's Redis) behind.
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
             started.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            os.killpg(started.pid, 9)
-            started.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
 
 
 @pytest.fixture(scope="module")
