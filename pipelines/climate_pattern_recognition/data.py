@@ -171,18 +171,16 @@ def _records(series: pl.DataFrame, oscillation: str, params: IngestParameters, w
 def _public(params: IngestParameters) -> pl.DataFrame:
     from pipelines.climate_pattern_recognition import sources
 
-    match params.dataset:
-        case "mjo_rmm":
-            records = _records(sources.read_mjo(), "mjo", params, params.dataset)
-            hindcast = sources.read_hindcast()
-            records = records.join(hindcast, on=["event_time", "lead_count"], how="left", maintain_order="left")
-        case "psl_climate_indices":
-            records = _records(sources.read_enso(), "enso", params, params.dataset)
-        case "core_co2_ppm":
-            records = _records(sources.read_carbon_dioxide(), "carbon_dioxide", params, params.dataset)
-        case "core_global_temp":
-            records = _records(sources.read_temperature(), "temperature", params, params.dataset)
-    return records.drop("parse_errors")
+    oscillation, read = {
+        "mjo_rmm": ("mjo", sources.read_mjo),
+        "psl_climate_indices": ("enso", sources.read_enso),
+        "core_co2_ppm": ("carbon_dioxide", sources.read_carbon_dioxide),
+        "core_global_temp": ("temperature", sources.read_temperature),
+    }[params.dataset]
+    records = _records(read(), oscillation, params, params.dataset).drop("parse_errors")
+    if params.dataset != "mjo_rmm":
+        return records
+    return records.join(sources.read_hindcast(), on=["event_time", "lead_count"], how="left", maintain_order="left")
 
 
 def _own(params: IngestParameters) -> pl.DataFrame:

@@ -27,6 +27,8 @@ from pipelines.climate_pattern_recognition.oscillations import OSCILLATIONS, for
 from pipelines.climate_pattern_recognition.rules import fit_rules
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
@@ -144,6 +146,8 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
     totals = {name: float(np.nansum(crps(*means_and_spreads(rows, name), outcome))) for name in FORECASTS}
     half = float(ndtri(0.5 + params.interval_share / 2)) * spread
     errors = np.where(is_known, mean - outcome, 0)
+    seen = observed_phase(oscillation, outcome[:, 0], outcome[:, 1])
+    is_named = rows["phase"].to_numpy() == np.array(OSCILLATIONS[oscillation].phases)[seen]
     return {
         "crps_skill": 1 - totals["forecast"] / totals["linear"],
         "crps_skill_over_persistence": 1 - totals["forecast"] / totals["persistence"],
@@ -151,22 +155,23 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
         "crps": totals["forecast"] / is_known.sum(),
         "root_mean_squared_error": float(np.sqrt((errors**2).sum() / is_known.sum())),
         "correlation": _correlation(mean, outcome),
-        **_by_lead(oscillation, rows, mean, outcome),
+        **_by_lead(OSCILLATIONS[oscillation].told_leads, lead, mean, outcome, is_named),
         "interval_coverage": float((np.abs(errors) <= half)[is_known].mean()),
         "interval_width": float(2 * half[is_known].mean()),
-        **_phases(oscillation, rows, outcome),
+        "accuracy": float(is_named.mean()),
+        "brier_score": float(((rows["active_probability"].to_numpy() - (seen > 0)) ** 2).mean()),
         **(_beside_dynamical(rows, lead) if oscillation == "mjo" else {}),
     }
 
 
-def _by_lead(oscillation: str, rows: pl.DataFrame, mean: Floats, outcome: Floats) -> dict[str, float]:
-    """The same for single leads."""
+def _by_lead(
+    leads: Sequence[int], lead: NDArray[np.int64], mean: Floats, outcome: Floats, is_named: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Correlation, error and accuracy at each of ``leads``; N rows."""
     import numpy as np
 
-    lead = rows["lead_count"].to_numpy()
-    is_named = rows["phase"].to_numpy() == _seen_phase(oscillation, outcome)
     scores = {}
-    for n in OSCILLATIONS[oscillation].told_leads:
+    for n in leads:
         at = lead == n
         is_enough = int(at.sum()) >= _FEWEST_ROWS
         squared = (mean[at] - outcome[at]) ** 2
@@ -189,23 +194,6 @@ def _correlation(forecast: Floats, outcome: Floats) -> float:
     ours, theirs = forecast[is_known], outcome[is_known]
     size = float(np.sqrt((ours**2).sum() * (theirs**2).sum()))
     return float(ours @ theirs) / size if size else float("nan")
-
-
-def _phases(oscillation: str, rows: pl.DataFrame, outcome: Floats) -> dict[str, float]:
-    """Share of rightly named phases, and the Brier score of the probability of being active."""
-    seen = observed_phase(oscillation, outcome[:, 0], outcome[:, 1])
-    active = rows["active_probability"].to_numpy()
-    return {
-        "accuracy": float((rows["phase"].to_numpy() == _seen_phase(oscillation, outcome)).mean()),
-        "brier_score": float(((active - (seen > 0)) ** 2).mean()),
-    }
-
-
-def _seen_phase(oscillation: str, outcome: Floats) -> NDArray[np.str_]:
-    """Names of the phases that came."""
-    import numpy as np
-
-    return np.array(OSCILLATIONS[oscillation].phases)[observed_phase(oscillation, outcome[:, 0], outcome[:, 1])]
 
 
 def _beside_dynamical(rows: pl.DataFrame, lead: NDArray[np.int64]) -> dict[str, float]:

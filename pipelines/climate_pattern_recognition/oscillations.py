@@ -47,17 +47,16 @@ class Oscillation:
 
 
 _DAYS = (1, 5, 10, 15, 20, 25, 30)
-_MONTHS, _TOLD_MONTHS = tuple(range(1, 13)), (1, 3, 6, 9, 12)
+
+
+def _monthly(threshold: float, phases: tuple[str, str, str], label: str) -> Oscillation:
+    """A single index of months."""
+    leads, told = tuple(range(1, 13)), (1, 3, 6, 9, 12)
+    return Oscillation(step="month", leads=leads, told_leads=told, threshold=threshold, phases=phases, label=label)
+
 
 OSCILLATIONS: dict[str, Oscillation] = {
-    "enso": Oscillation(
-        step="month",
-        leads=_MONTHS,
-        told_leads=_TOLD_MONTHS,
-        threshold=0.5,
-        phases=("neutral", "la_nina", "el_nino"),
-        label="Niño 3.4 anomaly, °C",
-    ),
+    "enso": _monthly(0.5, ("neutral", "la_nina", "el_nino"), "Niño 3.4 anomaly, °C"),
     "mjo": Oscillation(
         step="day",
         leads=_DAYS,
@@ -66,22 +65,12 @@ OSCILLATIONS: dict[str, Oscillation] = {
         phases=("weak", *(f"phase_{number}" for number in range(1, 9))),
         label="RMM1",
     ),
-    "carbon_dioxide": Oscillation(
-        step="month",
-        leads=_MONTHS,
-        told_leads=_TOLD_MONTHS,
-        threshold=0.5,
-        phases=("as_before", "slower_growth", "faster_growth"),
-        label="growth of CO2 in a year beyond that of the decade before, ppm",
+    "carbon_dioxide": _monthly(
+        0.5,
+        ("as_before", "slower_growth", "faster_growth"),
+        "growth of CO2 in a year beyond that of the decade before, ppm",
     ),
-    "temperature": Oscillation(
-        step="month",
-        leads=_MONTHS,
-        told_leads=_TOLD_MONTHS,
-        threshold=0.2,
-        phases=("as_before", "cooler", "warmer"),
-        label="global temperature above the decade before, °C",
-    ),
+    "temperature": _monthly(0.2, ("as_before", "cooler", "warmer"), "global temperature above the decade before, °C"),
 }
 
 

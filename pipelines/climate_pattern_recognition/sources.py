@@ -132,7 +132,7 @@ def read_carbon_dioxide() -> pl.DataFrame:
 
     path = fetch("core_co2_ppm") / "co2-mm-mlo.csv"
     ppm = pl.col("co2_ppm")
-    months = _months(path, _CO2_FIELDS, "month").with_columns(pl.when(ppm > 0).then(ppm))
+    months = _months(path, _CO2_FIELDS).with_columns(pl.when(ppm > 0).then(ppm))
     a_year_ago = ppm.shift(12)
     index = (ppm - a_year_ago) - (a_year_ago - ppm.shift(132)) / 10
     return _from_the_first_known(months.select("event_time", index.alias("first_index")), "mauna_loa")
@@ -148,14 +148,14 @@ def read_temperature() -> pl.DataFrame:
     import polars as pl
 
     path = fetch("core_global_temp") / "monthly.csv"
-    months = _months(path, ("source", "month", "anomaly_c"), "month", pl.col("source") == "GISTEMP")
+    months = _months(path, ("source", "month", "anomaly_c"), pl.col("source") == "GISTEMP")
     anomaly = pl.col("anomaly_c")
     index = anomaly - anomaly.shift(12).rolling_mean(120)
     return _from_the_first_known(months.select("event_time", index.alias("first_index")), "gistemp")
 
 
-def _months(path: Path, fields: tuple[str, ...], month: str, rows: pl.Expr | None = None) -> pl.DataFrame:
-    """A CSV file of months whose own header is not read, in the order of time.
+def _months(path: Path, fields: tuple[str, ...], rows: pl.Expr | None = None) -> pl.DataFrame:
+    """A CSV file with a field ``month``, whose own header is not read, in the order of time.
 
     Raises:
         DataContractError: It has other fields, or a month is missing, there twice or not of the form 1958-03.
@@ -176,7 +176,7 @@ def _months(path: Path, fields: tuple[str, ...], month: str, rows: pl.Expr | Non
     table.columns = list(fields)
     chosen = table if rows is None else table.filter(rows)
     times = chosen.with_columns(
-        pl.col(month).str.to_datetime("%Y-%m", strict=False, time_unit="us", time_zone="UTC").alias("event_time")
+        pl.col("month").str.to_datetime("%Y-%m", strict=False, time_unit="us", time_zone="UTC").alias("event_time")
     ).sort("event_time")
     steps = times["event_time"].dt.year().cast(pl.Int64) * 12 + times["event_time"].dt.month()
     if times.is_empty() or times["event_time"].null_count() or not (steps.diff().drop_nulls() == 1).all():

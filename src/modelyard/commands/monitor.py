@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 ALARM_EXIT_STATUS = 10
 """Of a command that has worked and found something; errors have 1 to 9."""
 
-_SHOWN_ALARMS = 10
-
 _N_SHOWN = 12
 
 
@@ -106,6 +104,8 @@ def _render(verdict: Mapping[str, Any], folder: Path) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
+    from modelyard.monitoring.html_report import SHOWN_ALARMS
+
     window, measured = verdict["window"], verdict["performance"]
     parts: list[Any] = [
         Text(f"\n{verdict['project']} version {verdict['model_version']}: {verdict['n_rows']:,} rows", style="bold"),
@@ -128,9 +128,9 @@ def _render(verdict: Mapping[str, Any], folder: Path) -> "Group":
             )
         )
     alarms = verdict["alarms"]
-    parts += [Text(f"ALARM  {alarm}", style="bold red") for alarm in alarms[:_SHOWN_ALARMS]]
-    if len(alarms) > _SHOWN_ALARMS:
-        parts.append(Text(f"and {len(alarms) - _SHOWN_ALARMS} more alarms, in the report", style="bold red"))
+    parts += [Text(f"ALARM  {alarm}", style="bold red") for alarm in alarms[:SHOWN_ALARMS]]
+    if len(alarms) > SHOWN_ALARMS:
+        parts.append(Text(f"and {len(alarms) - SHOWN_ALARMS} more alarms, in the report", style="bold red"))
     if not alarms:
         parts.append(Text("no alarm", style="bold green"))
     parts.append(Text(f"\n{folder / 'report.html'}\n{folder / 'verdict.json'}"))

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 N_COLUMNS = 30
 """Columns with figures: those that lie furthest from the reference. More would make a page of many MB."""
 
-_SHOWN_ALARMS = 10
-"""More are folded away."""
+SHOWN_ALARMS = 10
+"""Here and in the terminal; the page folds the others away."""
 
 _LOADER = """<script id="packed" type="application/octet-stream">{packed}</script>
 <script>
@@ -133,8 +133,8 @@ def _packed(page: str) -> str:
 
 def _head(verdict: Mapping[str, Any], n_columns: int, n_rows: int) -> str:
     alarms = [f"<li>{html.escape(alarm)}</li>" for alarm in verdict["alarms"]]
-    shown, more = "".join(alarms[:_SHOWN_ALARMS]), "".join(alarms[_SHOWN_ALARMS:])
-    folded = f"<details><summary>{len(alarms) - _SHOWN_ALARMS} more alarms</summary><ul>{more}</ul></details>"
+    shown, more = "".join(alarms[:SHOWN_ALARMS]), "".join(alarms[SHOWN_ALARMS:])
+    folded = f"<details><summary>{len(alarms) - SHOWN_ALARMS} more alarms</summary><ul>{more}</ul></details>"
     window = verdict["window"]
     return _HEAD.format(
         title=html.escape(

@@ -29,7 +29,6 @@ schedules: {{use_threads: true, num_workers: 4}}
 run_monitoring: {{enabled: true, start_timeout_seconds: 300, poll_interval_seconds: 60}}
 """
 
-
 _DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 
 
@@ -42,14 +41,14 @@ def dagster_home() -> Path:
     return home
 
 
-def make_tables(home: Path) -> None:
+def _make_tables(home: Path) -> None:
     """Makes Dagster's tables where there are none, since its two processes would get in each other's way over them."""
     if all((home / name).exists() for name in _DATABASES):
         return
     from dagster import DagsterInstance
 
     with DagsterInstance.from_config(str(home)) as instance:
-        instance.all_instigator_state()
+        instance.all_instigator_state()  # the first question opens the schedules' database, too
 
 
 def dagster_servers(port: int, *, environment: str, params: str, option: str = "--port") -> list[Server]:
@@ -62,7 +61,7 @@ def dagster_servers(port: int, *, environment: str, params: str, option: str = "
         option: The option that chooses the port, for messages.
     """
     home = dagster_home()
-    make_tables(home)
+    _make_tables(home)
     variables = {
         "DAGSTER_HOME": str(home),
         ENVIRONMENT_VARIABLE: environment,
