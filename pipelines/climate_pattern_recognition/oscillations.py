@@ -68,9 +68,9 @@ OSCILLATIONS: dict[str, Oscillation] = {
     "carbon_dioxide": _monthly(
         0.5,
         ("as_before", "slower_growth", "faster_growth"),
-        "growth of CO2 in a year beyond that of the decade before, ppm",
+        "excess growth of CO2 in a year, ppm",
     ),
-    "temperature": _monthly(0.2, ("as_before", "cooler", "warmer"), "global temperature above the decade before, °C"),
+    "temperature": _monthly(0.2, ("as_before", "cooler", "warmer"), "excess temperature, °C"),
 }
 
 

@@ -138,7 +138,8 @@ def _head(verdict: Mapping[str, Any], n_columns: int, n_rows: int) -> str:
     window = verdict["window"]
     return _HEAD.format(
         title=html.escape(
-            f"{verdict['project']} version {verdict['model_version']}, {window['since']} to {window['until']}"
+            f"{verdict['project']} version {verdict['model_version']},"
+            f" {window['since'][:16]} to {window['until'][:16]} (UTC)"
         ),
         outcome=f"{len(alarms)} alarms in {verdict['n_rows']:,} rows"
         if alarms
