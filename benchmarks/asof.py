@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from modelyard.feature_store.quick_import import load_feast
+from modelyard.startup.feast import load_feast
 
 load_feast()
 

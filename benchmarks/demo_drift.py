@@ -27,13 +27,13 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import polars as pl
 
-from modelyard.datasets.model_registry import load_version
+from modelyard.model_registry.promotion import promote
+from modelyard.model_registry.versions import load_version
 from modelyard.paths import repository
-from modelyard.promotion import promote
-from modelyard.registry import load_project
-from modelyard.retraining import journal
+from modelyard.projects import load_project
+from modelyard.retraining import history
 from modelyard.retraining.definitions import requests, retraining_job
-from modelyard.retraining.run import options
+from modelyard.retraining.retrain import options
 from modelyard.retraining.scheduler import dagster_home
 from modelyard.retraining.signals import champion, situation
 from pipelines.fraud_detection.evaluate import average_precision
@@ -118,7 +118,7 @@ def tell(folder: Path, n_customers: int, say: Say, served_share: float = 1.0) ->
         _kedro("run", f"--pipeline={PROJECT}", "--env=ci", f"--params={os.environ['MODELYARD_RETRAINING_PARAMS']}")
         promote(PROJECT, "1", by="a person who read its card")
         _note(story, say, _TRAIN_DAYS, "A person promotes version 1.")
-        situation(PROJECT, journal.clock(), options=options())  # the scheduler begins to watch
+        situation(PROJECT, history.clock(), options=options())  # the scheduler begins to watch
         with _server(folder, "1") as url:
             quiet = before.filter(pl.col("event_time") >= _day(_TRAIN_DAYS))
             _month(story, say, url, own, quiet, served_share, "A week as before")
@@ -165,7 +165,7 @@ def _scheduler_looks(story: Story, say: Say, rows: pl.DataFrame) -> int:
     if not found:
         say("The drift sensor looks, and asks for nothing.")
         return 0
-    story.outcome, story.champion_after = dict(journal.read(PROJECT).events[-1]), champion(PROJECT) or ""
+    story.outcome, story.champion_after = dict(history.read(PROJECT).events[-1]), champion(PROJECT) or ""
     verb = "promotes" if story.outcome.get("is_promoted") else "does not promote"
     day = (rows["event_time"].max() - _day(0)).days + 1
     _note(story, say, day, f"Retrained; the policy {verb} version {story.outcome.get('version')}.")

@@ -66,7 +66,8 @@ def ours(folder: Path) -> dict[str, float]:
     """What ``kedro monitor`` does with the rows of a window."""
     begun = time.perf_counter()
     from modelyard.monitoring.html_report import load_evidently, write_html
-    from modelyard.stages.monitor import MonitorParameters, judge
+    from modelyard.monitoring.reference import MonitorParameters
+    from modelyard.monitoring.verdict import judge
 
     load_evidently()
     # Both are imported when they are first used; here apart from the work.
@@ -95,7 +96,7 @@ def ours(folder: Path) -> dict[str, float]:
 
 def summarise(folder: Path) -> float:
     """Makes the reference, as registration does; seconds."""
-    from modelyard.stages.monitor import MonitorParameters, summarise_reference
+    from modelyard.monitoring.reference import MonitorParameters, summarise_reference
 
     table = pl.read_parquet(folder / "reference.parquet")
     begun = time.perf_counter()

@@ -23,8 +23,8 @@ import optuna
 import polars as pl
 import yaml
 
-from modelyard import mlflow_model
 from modelyard.lifecycle import parameter_types
+from modelyard.model_registry import mlflow_model
 from modelyard.project import FitRun
 from pipelines.fraud_detection.pipeline import PROJECT
 

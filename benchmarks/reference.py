@@ -21,9 +21,9 @@ from typing import Any
 
 import yaml
 
-from modelyard.datasets.catalogue import PublicDataset, Result, load_catalogue
 from modelyard.paths import data_directory
-from modelyard.registry import check_project_name, load_project, project_names
+from modelyard.projects import check_project_name, load_project, project_names
+from modelyard.public_data.catalogue import PublicDataset, Result, load_catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

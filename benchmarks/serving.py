@@ -30,13 +30,13 @@ from typing import Any
 
 import polars as pl
 
-from modelyard.datasets.model_registry import load_version
-from modelyard.feature_store.dataset import FeastFeatures
-from modelyard.mlflow_store import client
+from modelyard.catalog.features import FeastFeatures
+from modelyard.model_registry.aliases import RegistryView, files_of
+from modelyard.model_registry.versions import load_version
 from modelyard.paths import data_directory
-from modelyard.registry import load_project
-from modelyard.serving.online import OnlineFeatures
-from modelyard.serving.registry_view import RegistryView, files_of
+from modelyard.projects import load_project
+from modelyard.serving.online_features import OnlineFeatures
+from modelyard.tracking.mlflow_store import client
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -130,8 +130,8 @@ from pathlib import Path
 
 import litserve
 
-from modelyard.mlflow_model import load
-from modelyard.registry import load_project
+from modelyard.model_registry.mlflow_model import load
+from modelyard.projects import load_project
 
 
 class Api(litserve.LitAPI):

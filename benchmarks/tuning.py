@@ -19,12 +19,13 @@ import optuna
 import polars as pl
 from pydantic import Field
 
-from modelyard.lineage import available_cores
+from modelyard.lineage.run_context import available_cores
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun, Metrics, ModelFormat, Project
 from modelyard.records import Column, Contract
 from modelyard.stages.train import RunParameters
-from modelyard.stages.tune import TuneParameters, make_tune
+from modelyard.stages.tune import make_tune
+from modelyard.tuning.parameters import TuneParameters
 from modelyard.tuning.study import generations, sample_generation
 
 SIZES = (1, 2, 4, 8)

@@ -26,7 +26,7 @@ def migrated_database(tmp_path_factory) -> Path:
     folder = shared / "migrated"
     with FileLock(f"{folder}.lock"):
         if not (folder / "mlflow.db").exists():
-            code = "from modelyard.mlflow_store import client; client().search_experiments()"
+            code = "from modelyard.tracking.mlflow_store import client; client().search_experiments()"
             environment = os.environ | {"MODELYARD_DATA_DIR": str(folder)}
             environment.pop("MLFLOW_TRACKING_URI", None)
             subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelyard.stages.examples import rows_of
+from modelyard.scoring import rows_of
 from pipelines.climate_pattern_recognition.data import IngestParameters, ingest
 from pipelines.climate_pattern_recognition.evaluate import ScoreParameters, floor, score
 from pipelines.climate_pattern_recognition.features import FEATURE_VIEWS, FeatureParameters, derive_features

@@ -187,7 +187,7 @@ def _own(params: IngestParameters) -> pl.DataFrame:
     """The user's series; cells that cannot be read stay, and put the forecasts that need them into quarantine."""
     import polars as pl
 
-    from modelyard.datasets.own_table import read_own_table
+    from modelyard.own_data.table import read_own_table
 
     if not params.path:
         raise ConfigurationError(

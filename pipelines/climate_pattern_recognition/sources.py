@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelyard.datasets.fetch import fetch
 from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.public_data.fetch import fetch
 from pipelines.climate_pattern_recognition.series import COVARIATES
 
 if TYPE_CHECKING:

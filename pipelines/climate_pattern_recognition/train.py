@@ -10,7 +10,7 @@ from pydantic import Field
 from modelyard.errors import DataContractError
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun
-from modelyard.stages.examples import rows_of
+from modelyard.scoring import rows_of
 from modelyard.training.parameters import LoopParameters
 from pipelines.climate_pattern_recognition.inputs import Learning, learning_arrays
 from pipelines.climate_pattern_recognition.model import Answers, ForecastModel, answers_of, build_network

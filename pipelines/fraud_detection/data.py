@@ -343,7 +343,7 @@ def _own(params: IngestParameters) -> pl.DataFrame:
     """The user's transactions in the file's order; a ``split`` that they bring is kept."""
     import polars as pl
 
-    from modelyard.datasets.own_table import read_own_table
+    from modelyard.own_data.table import read_own_table
 
     if not params.path:
         raise ConfigurationError(
@@ -390,8 +390,8 @@ def _converted_once(dataset: str, path: Path) -> pl.DataFrame:
 def _read_pickles(dataset: str) -> pl.DataFrame:
     import polars as pl
 
-    from modelyard.datasets.fetch import fetch
-    from modelyard.datasets.legacy_pickle import read_dataframe
+    from modelyard.public_data.fetch import fetch
+    from pipelines.fraud_detection.pandas_pickle import read_dataframe
 
     days = [read_dataframe(path) for path in sorted(fetch(dataset).rglob("*.pkl"))]
     dtypes: dict[str, Any] = {"int64": pl.Int64, "float64": pl.Float64}

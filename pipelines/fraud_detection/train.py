@@ -16,7 +16,7 @@ from pydantic import Field
 from modelyard.errors import DataContractError
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun
-from modelyard.stages.examples import rows_of
+from modelyard.scoring import rows_of
 from modelyard.tasks.ranking import average_precision
 from pipelines.fraud_detection.boosting import BoosterParameters, booster_steps, fit_booster, told
 from pipelines.fraud_detection.inputs import LabelledInputs

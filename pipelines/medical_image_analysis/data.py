@@ -114,7 +114,7 @@ def _public(name: str) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
     import numpy as np
     import polars as pl
 
-    from modelyard.datasets.fetch import fetch
+    from modelyard.public_data.fetch import fetch
 
     folder = fetch(name)
     whole, balanced = (

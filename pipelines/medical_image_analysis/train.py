@@ -15,7 +15,7 @@ from pydantic import Field
 from modelyard.errors import DataContractError
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun
-from modelyard.stages.examples import rows_of
+from modelyard.scoring import rows_of
 from modelyard.tasks.ranking import roc_auc
 from pipelines.medical_image_analysis.decisions import Decisions, decide, probabilities
 from pipelines.medical_image_analysis.model import Inputs, RadiographModel, build_network, logits_of

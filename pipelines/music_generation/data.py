@@ -115,7 +115,7 @@ def _public(name: Literal["jsb_chorales", "nottingham"]) -> tuple[pl.DataFrame, 
     import polars as pl
     from scipy.io import loadmat  # type: ignore[import-untyped]  # scipy has no types
 
-    from modelyard.datasets.fetch import fetch
+    from modelyard.public_data.fetch import fetch
 
     content = loadmat(fetch("polyphonic_music_mat") / _FILES[name])
     parts = {split: [roll.astype(bool) for roll in content[f"{split}data"][0]] for split in ("train", "valid", "test")}

@@ -10,7 +10,7 @@ from pydantic import Field
 from modelyard.errors import DataContractError
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun
-from modelyard.stages.examples import rows_of
+from modelyard.scoring import rows_of
 from pipelines.music_generation.laws import Memory
 from pipelines.music_generation.model import MusicModel, alone_log_odds_of, build_network, losses, style_of
 from pipelines.music_generation.rolls import N_KEYS, rolls_of

@@ -15,7 +15,7 @@ from pydantic import Field
 from modelyard.errors import DataContractError
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun
-from modelyard.stages.examples import rows_of
+from modelyard.scoring import rows_of
 from pipelines.satellite_image_analysis.decisions import Decisions, calls, decide, probabilities
 from pipelines.satellite_image_analysis.model import Inputs, TileModel, build_network, logits_of
 

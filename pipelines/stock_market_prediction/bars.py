@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from modelyard.datasets.own_cells import PARSE_ERRORS
+from modelyard.own_data.cells import PARSE_ERRORS
 from modelyard.parameters import Parameters
 
 if TYPE_CHECKING:

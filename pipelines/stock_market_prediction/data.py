@@ -182,7 +182,7 @@ def _stocks(params: IngestParameters) -> pl.DataFrame:
     """The ACL18 stocks with the official split and labels."""
     import polars as pl
 
-    from modelyard.datasets.fetch import fetch
+    from modelyard.public_data.fetch import fetch
 
     folder = fetch(_STOCKS)
     table = pl.read_csv(folder / "StockTable.tsv", separator="\t")
@@ -212,7 +212,7 @@ def _vix(params: IngestParameters) -> pl.DataFrame:
     """The VIX, split by date."""
     import polars as pl
 
-    from modelyard.datasets.fetch import fetch
+    from modelyard.public_data.fetch import fetch
 
     table = pl.read_csv(fetch(_VIX) / "vix-daily.csv")
     bars = table.select(
@@ -233,7 +233,7 @@ def _own(params: IngestParameters) -> pl.DataFrame:
     """The user's bars, in any order."""
     import polars as pl
 
-    from modelyard.datasets.own_table import read_own_table
+    from modelyard.own_data.table import read_own_table
 
     if not params.path:
         raise ConfigurationError(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import DataContractError
 from modelyard.project import FitRun
-from modelyard.stages.examples import rows_of
+from modelyard.scoring import rows_of
 from pipelines.stock_market_prediction.model import (
     FitParameters,
     Period,

@@ -2,7 +2,7 @@
 
 from kedro.framework.cli.utils import LazyGroup
 
-from modelyard import telemetry
+from modelyard.startup import telemetry
 
 telemetry.switch_off()
 

@@ -2,11 +2,14 @@
 
 import contextlib
 import hashlib
+import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from modelyard.errors import ModelyardError, StorageError
 
@@ -114,3 +117,22 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes JSON with sorted keys, so that equal content is equal bytes; NaN and infinity are written as null.
+
+    Raises:
+        StorageError: The disk is full or the folder read-only.
+    """
+    write_text(path, json.dumps(_without_nan(data), indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return value

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
-from modelyard import back_ends, tracking
+from modelyard import back_ends
 from modelyard.errors import BusyError, ConfigurationError, StorageError
 from modelyard.files import writing
 from modelyard.paths import data_directory
-from modelyard.registry import project_names
+from modelyard.projects import project_names
+from modelyard.tracking import journal as tracking
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -40,7 +41,7 @@ class BackEndHook:
             demanded = context.config_loader["back_ends"]
         except MissingConfigException:
             return
-        back_ends.use(demanded)
+        back_ends.configure(demanded)
 
 
 class RunLockHook:
@@ -130,7 +131,7 @@ class TrackingHook:
         projects = _projects_in(pipeline)
         if not projects:
             return
-        from modelyard.lineage import commit, is_dirty
+        from modelyard.lineage.run_context import commit, is_dirty
 
         experiment = projects[0] if len(projects) == 1 else "modelyard"
         os.environ["MODELYARD_ENVIRONMENT"] = run_params["env"] or "local"
@@ -211,7 +212,7 @@ class SummaryHook:
         """Prints the summary, and removes the checkpoints that only a killed run needs."""
         import shutil
 
-        from modelyard.summary import show
+        from modelyard.run_summary import show
 
         for project in _projects_in(pipeline):
             shutil.rmtree(data_directory() / "06_models" / project / "work" / "train", ignore_errors=True)

@@ -3,16 +3,19 @@
 from kedro.pipeline import Node, Pipeline
 
 from modelyard.gate import GateParameters
+from modelyard.monitoring.reference import MonitorParameters
 from modelyard.parameters import parameters_of
 from modelyard.project import Project
-from modelyard.stages.evaluate import EvaluateParameters, make_evaluate
+from modelyard.scoring import EvaluateParameters
+from modelyard.stages.evaluate import make_evaluate
 from modelyard.stages.examples import SplitParameters, make_assemble, make_derive
 from modelyard.stages.ingest import make_ingest
-from modelyard.stages.monitor import MonitorParameters, make_summarise
+from modelyard.stages.monitor import make_summarise
 from modelyard.stages.register import PARAMETER_GROUPS, make_describe, register, report
 from modelyard.stages.train import RunParameters, make_train
-from modelyard.stages.tune import TuneParameters, make_tune
+from modelyard.stages.tune import make_tune
 from modelyard.stages.validate import ValidateParameters, accept_records, make_validate
+from modelyard.tuning.parameters import TuneParameters
 
 
 def assemble(project: Project) -> Pipeline:

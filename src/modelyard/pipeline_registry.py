@@ -7,7 +7,7 @@ from kedro.framework.project import pipelines as kedro_pipelines
 from kedro.pipeline import Pipeline
 
 from modelyard.errors import ConfigurationError
-from modelyard.registry import check_project_name, project_names
+from modelyard.projects import check_project_name, project_names
 
 DEFAULT = "__default__"
 

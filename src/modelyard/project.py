@@ -41,6 +41,10 @@ class Model(Protocol):
         """The project's own parameter model, with everything that validation rows decided filled in."""
 
 
+class Pruned(Exception):  # noqa: N818 - no error: the ordinary end of a hopeless trial
+    """Raised by :attr:`FitRun.report` to end a hopeless trial; ``fit`` lets it pass through."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FitRun:
     """What one call of ``fit`` may use of its surroundings.
@@ -50,7 +54,7 @@ class FitRun:
         folder: Where checkpoints go. A re-run after a kill gets the same folder for the same inputs, and continues.
         report: Called as ``report(step, value)`` with the primary metric on validation rows, or a steadier measure of
             the same direction, after each epoch or block of boosting rounds; it raises
-            :class:`modelyard.stages.tune.Pruned` to end a hopeless trial (let it pass through).
+            :class:`Pruned` to end a hopeless trial (let it pass through).
         n_threads: CPU threads this fit may use.
     """
 

@@ -47,7 +47,7 @@ class Server:
 
 def mlflow_servers(port: int) -> list[Server]:
     """MLflow's pages on the database of this repository; none where ``$MLFLOW_TRACKING_URI`` names a server."""
-    from modelyard.mlflow_store import artifact_location, client, tracking_uri
+    from modelyard.tracking.mlflow_store import artifact_location, client, tracking_uri
 
     artifacts = artifact_location("")
     if artifacts is None:

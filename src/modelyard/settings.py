@@ -1,8 +1,9 @@
 """Kedro's settings."""
 
-from modelyard import hooks, telemetry
-from modelyard.back_ends import environment_variable
+from modelyard import hooks
+from modelyard.back_ends.environment import environment_variable
 from modelyard.paths import data_directory
+from modelyard.startup import telemetry
 
 telemetry.switch_off()
 

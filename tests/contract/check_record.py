@@ -140,7 +140,7 @@ def _is_cron_part(part: str, low: int, high: int) -> bool:
 
 
 def the_example_can_be_decoded(shelves: Shelves) -> list[str]:
-    from modelyard.mlflow_model import signature
+    from modelyard.model_registry.mlflow_model import signature
 
     project = shelves.project()
     api = project.api

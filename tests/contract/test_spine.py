@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.commands.new_project import spine_files
 from modelyard.paths import repository
-from modelyard.registry import project_names
+from modelyard.projects import project_names
 from tests.contract.check_rooms import mentioned_modules
 
 IMPORTERS = {"registry.py", "pipeline_registry.py"}

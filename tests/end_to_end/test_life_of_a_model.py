@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from modelyard.retraining import journal
+from modelyard.retraining import history
 from tests.modelyard.retraining.scheduled import PROJECT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ def test_drift_alarms_retrains_promotes_and_the_server_answers_better(told):
 
 def test_the_promoted_version_says_who_promoted_it_and_why(told, monkeypatch):
     monkeypatch.setenv("MODELYARD_DATA_DIR", str(told.data))
-    from modelyard.mlflow_store import client
+    from modelyard.tracking.mlflow_store import client
 
     tags = client().get_model_version(PROJECT, "2").tags
     assert "by the policy, after a retraining for drift" in tags["promoted"]
@@ -48,7 +48,7 @@ def test_the_promoted_version_says_who_promoted_it_and_why(told, monkeypatch):
     low = float(re.search(r"\(([+-][\d.]+) to", tags["average_precision_gain"])[1])
     assert low > 0, "the policy auto promotes what is surely better"
     assert {"gate", "gate_reason", "average_precision_floor", "average_precision_champion", "commit"} <= set(tags)
-    assert [event["event"] for event in journal.read(PROJECT).events] == ["watched", "started", "finished"]
+    assert [event["event"] for event in history.read(PROJECT).events] == ["watched", "started", "finished"]
 
 
 def test_the_story_has_a_picture(told):
@@ -120,7 +120,7 @@ def test_a_person_moves_the_alias_in_the_mlflow_ui_and_the_running_server_follow
 ):
     """From the version's page of MLflow to the answer of the server, as docs/promotion.md walks through it."""
     monkeypatch.setenv("MODELYARD_DATA_DIR", str(told.data))
-    from modelyard.promotion import rollback
+    from modelyard.model_registry.promotion import rollback
 
     assert rollback(PROJECT) == ("1", "2")
     shots = request.config.getoption("--screenshots", default=None) or tmp_path
@@ -181,7 +181,7 @@ def _wait_for_version(url, version, timeout_s=120):
 
 def _ask(url):
     """The version that answers the project's example."""
-    from modelyard.registry import load_project
+    from modelyard.projects import load_project
 
     example = json.loads(load_project(PROJECT).api.example.model_dump_json())
     with contextlib.suppress(httpx.TransportError):

@@ -102,7 +102,7 @@ def registered(tmp_path, monkeypatch) -> Callable[..., list[str]]:
     def versions(data: Path | None = None) -> list[str]:
         monkeypatch.setenv("MODELYARD_DATA_DIR", str(data or tmp_path / "data"))
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        from modelyard.mlflow_store import client
+        from modelyard.tracking.mlflow_store import client
 
         return [str(version.version) for version in client().search_model_versions(f"name = '{PROJECT}'")]
 

@@ -4,7 +4,7 @@ import os
 import time
 
 from modelyard.retraining import definitions as real
-from modelyard.retraining import run
+from modelyard.retraining import retrain
 
 
 def _slow(project, say):
@@ -15,7 +15,7 @@ def _slow(project, say):
         mark.write("done\n")
 
 
-run._run = _slow
-run._judge = lambda project, triggers: run.Outcome("7", False, "as the test wishes")
+retrain._run = _slow
+retrain._judge = lambda project, triggers: retrain.Outcome("7", False, "as the test wishes")
 real.LOOK_EVERY_S = 2
 definitions = real.definitions(["fraud_detection"])

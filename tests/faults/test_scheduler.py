@@ -13,9 +13,9 @@ import dagster as dg
 import pytest
 
 from modelyard.commands.schedule import schedule
-from modelyard.retraining import journal, run
+from modelyard.retraining import history, retrain
 from modelyard.retraining.decision import Trigger
-from modelyard.retraining.run import Outcome
+from modelyard.retraining.retrain import Outcome
 from modelyard.retraining.scheduler import dagster_home, only_scheduler
 from tests.modelyard.retraining.scheduled import PROJECT, Scheduler
 
@@ -70,11 +70,11 @@ def test_a_killed_run_is_asked_for_again_and_ends_once(scheduler, dead_pid):
     scheduler.now += WEEK
     (request,) = {one.run_key: one for one in scheduler.asks()}.values()
     trigger = request.tags["modelyard/trigger"]
-    journal.write(PROJECT, "started", [trigger])
+    history.write(PROJECT, "started", [trigger])
     vanished = scheduler.run_that_vanished(request, dead_pid)
     assert [scheduler.look() for _ in range(3)] == [1, 0, 0]
     assert scheduler.instance.get_run_by_id(vanished).status is dg.DagsterRunStatus.FAILURE, "the queue is free again"
-    assert trigger in journal.read(PROJECT).handled
+    assert trigger in history.read(PROJECT).handled
 
 
 def test_a_run_that_lives_is_waited_for(scheduler):
@@ -90,7 +90,7 @@ def test_what_dies_every_time_is_given_up_with_an_alert(scheduler, dead_pid):
     scheduler.now += WEEK
     for _ in range(3):
         request = scheduler.asks()[0]
-        journal.write(PROJECT, "started", [request.tags["modelyard/trigger"]])
+        history.write(PROJECT, "started", [request.tags["modelyard/trigger"]])
         scheduler.run_that_vanished(request, dead_pid)
     assert [scheduler.look() for _ in range(2)] == [0, 0]
     assert len(scheduler.alerts()) == 1
@@ -120,7 +120,7 @@ def test_two_schedulers_that_ask_at_the_same_moment_retrain_once(scheduler):
 def test_a_line_of_the_journal_that_a_kill_cut_short_costs_nothing(scheduler):
     scheduler.now += WEEK
     scheduler.look()
-    with journal.journal_path(PROJECT).open("a") as file:
+    with history.journal_path(PROJECT).open("a") as file:
         file.write('{"at": "2026-11-')
     assert scheduler.look() == 0
     scheduler.now += WEEK
@@ -141,19 +141,19 @@ def test_real_daemons_two_of_them_and_one_killed_mid_run(data_directory, tmp_pat
     code = Path(__file__).with_name("slow_retraining.py")
     mark = tmp_path / "marks"
     key = "drift:1:2026-11-01T00:00:00 to 2026-11-02T00:00:00"
-    journal.write(PROJECT, "watched")
+    history.write(PROJECT, "watched")
     Scheduler.verdict(_Folder(data_directory), 1)
     with _daemon(code, mark) as first:
         _wait_for(mark, "begun", first)
     assert "done" not in mark.read_text()
-    assert key not in journal.read(PROJECT).handled
+    assert key not in history.read(PROJECT).handled
     with _daemon(code, mark) as one, _daemon(code, mark) as two:
         _wait_for(mark, "done", one, two)
         begun = mark.read_text().count("begun")
         time.sleep(8)  # several further looks of each
     assert mark.read_text().count("done") == 1
     assert mark.read_text().count("begun") == begun == 2, "the killed one and the one that took its place"
-    assert key in journal.read(PROJECT).handled
+    assert key in history.read(PROJECT).handled
 
 
 class _Folder:
@@ -192,11 +192,11 @@ def test_a_second_process_waits_for_the_first_and_finds_it_done(data_directory, 
     """The lock itself: two processes retrain for the same trigger at the same time."""
     script = (
         "import sys, time\n"
-        "from modelyard.retraining import run\n"
+        "from modelyard.retraining import retrain\n"
         "def slow(project, say):\n"
         "    print('begun', flush=True); time.sleep(1)\n"
-        "run._run, run._judge = slow, lambda project, triggers: run.Outcome('7', False, '')\n"
-        f"print(run.retrain({PROJECT!r}, [run.Trigger('drift', 'drift:1:w', '')], print).why)\n"
+        "retrain._run, retrain._judge = slow, lambda project, triggers: retrain.Outcome('7', False, '')\n"
+        f"print(retrain.retrain({PROJECT!r}, [retrain.Trigger('drift', 'drift:1:w', '')], print).why)\n"
     )
     both = [
         subprocess.Popen(
@@ -207,6 +207,6 @@ def test_a_second_process_waits_for_the_first_and_finds_it_done(data_directory, 
     said = [process.communicate(timeout=60)[0] for process in both]
     assert "".join(said).count("begun") == 1
     assert "".join(said).count("another retraining has dealt with it") == 1
-    monkeypatch.setattr(run, "_run", lambda project, say: pytest.fail("it was done"))
-    monkeypatch.setattr(run, "_judge", lambda project, triggers: Outcome("7", False, ""))
-    assert run.retrain(PROJECT, [Trigger("drift", "drift:1:w", "")], print).version is None
+    monkeypatch.setattr(retrain, "_run", lambda project, say: pytest.fail("it was done"))
+    monkeypatch.setattr(retrain, "_judge", lambda project, triggers: Outcome("7", False, ""))
+    assert retrain.retrain(PROJECT, [Trigger("drift", "drift:1:w", "")], print).version is None

@@ -12,7 +12,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from modelyard.paths import repository
-from modelyard.registry import project_names
+from modelyard.projects import project_names
 
 FOLDER = repository() / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

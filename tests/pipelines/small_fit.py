@@ -9,7 +9,7 @@ import polars as pl
 
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun, Project
-from modelyard.stages.examples import learning_rows, rows_of
+from modelyard.scoring import learning_rows, rows_of
 
 Fitter = Callable[..., tuple[Any, list[tuple[int, float]]]]
 

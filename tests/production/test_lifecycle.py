@@ -17,7 +17,7 @@ import pytest
 import yaml
 from polars.testing import assert_frame_equal
 
-from modelyard.back_ends import VARIABLES
+from modelyard.back_ends.environment import VARIABLES
 from modelyard.errors import StorageError
 from modelyard.paths import repository
 from tests.services import Service, execute, free_port, s3_environment
@@ -128,7 +128,7 @@ def test_the_study_is_in_postgresql(deployment, postgresql):
 
 
 def test_the_feature_registry_is_in_postgresql(deployment, postgresql):
-    from modelyard.registry import load_project
+    from modelyard.projects import load_project
 
     stored = execute(postgresql, "feast", f"SELECT feature_view_name FROM feature_views WHERE project_id = '{PROJECT}'")
     assert {name for (name,) in stored} == {view.name for view in load_project(PROJECT).feature_views}
@@ -138,7 +138,7 @@ def test_the_feature_registry_is_in_postgresql(deployment, postgresql):
 def test_redis_answers_what_is_joined_offline(here):
     from datetime import datetime
 
-    from modelyard.feature_store.dataset import FeastFeatures
+    from modelyard.catalog.features import FeastFeatures
 
     features = FeastFeatures(project=PROJECT).load()
     until = datetime.fromisoformat(here.document("04_feature", "written.json")["until"])
@@ -153,9 +153,9 @@ def test_redis_answers_what_is_joined_offline(here):
 
 
 def test_the_registered_version_can_be_read_and_reproduced(here, tmp_path):
-    from modelyard.datasets.model_registry import load_version
-    from modelyard.lineage import code_digest
-    from modelyard.reproduction import fetch_version
+    from modelyard.lineage.reproduction import fetch_version
+    from modelyard.lineage.run_context import code_digest
+    from modelyard.model_registry.versions import load_version
 
     folder = fetch_version(PROJECT, "1", tmp_path / "version")
     record = json.loads((folder / "run_record.json").read_text())
@@ -192,7 +192,7 @@ def test_no_password_was_written_anywhere(deployment, postgresql, redis, s3):
 
 def test_an_unknown_version_is_said_without_the_password(here, postgresql, tmp_path):
     from modelyard.errors import ConfigurationError
-    from modelyard.reproduction import fetch_version
+    from modelyard.lineage.reproduction import fetch_version
 
     with pytest.raises(ConfigurationError, match="no version 99") as raised:
         fetch_version(PROJECT, "99", tmp_path)
@@ -201,7 +201,7 @@ def test_an_unknown_version_is_said_without_the_password(here, postgresql, tmp_p
 
 
 def test_a_tracking_database_that_is_gone_is_said_at_once(here, postgresql, monkeypatch):
-    from modelyard.mlflow_store import client
+    from modelyard.tracking.mlflow_store import client
 
     wrong = postgresql.address("postgresql+psycopg", "mlflow", password="wrong-word")
     monkeypatch.setenv(VARIABLES["tracking"], wrong)

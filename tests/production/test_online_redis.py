@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 
 from modelyard.errors import ConfigurationError, StorageError
 from modelyard.feature_store.store import FeatureStore
-from modelyard.serving.online import OnlineFeatures
+from modelyard.serving.online_features import OnlineFeatures
 from tests.services import free_port
 
 TOY = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "modelyard" / "feature_store" / "toy.py")))

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from modelyard import back_ends
-from modelyard.back_ends import VARIABLES, environment_variable, shown, use
+from modelyard.back_ends import environment as back_ends
+from modelyard.back_ends.environment import VARIABLES, environment_variable, shown
 from modelyard.errors import ConfigurationError, StorageError
 from modelyard.paths import repository
 from tests.services import free_port, s3_environment
@@ -59,7 +59,7 @@ def test_a_wrong_password_is_said_before_anything_is_done(postgresql, tmp_path):
 def test_a_database_that_is_not_there(name, address, kind, said, monkeypatch):
     monkeypatch.delenv(VARIABLES[name], raising=False)
     with pytest.raises(kind, match=said) as raised:
-        use({name: address.format(port=free_port())})
+        back_ends.configure({name: address.format(port=free_port())})
     assert VARIABLES[name] in str(raised.value)
     assert "wrong-word" not in str(raised.value)
     assert VARIABLES[name] not in os.environ
@@ -67,7 +67,7 @@ def test_a_database_that_is_not_there(name, address, kind, said, monkeypatch):
 
 def test_a_database_of_another_name(postgresql):
     with pytest.raises(StorageError, match='database "nowhere" does not exist'):
-        use({"studies": postgresql.address(DRIVER, "nowhere")})
+        back_ends.configure({"studies": postgresql.address(DRIVER, "nowhere")})
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_an_artifact_store_that_is_not_there(s3, monkeypatch, address, change, k
     for variable, value in (s3_environment(s3) | change).items():
         monkeypatch.setenv(variable, value.format(port=free_port()))
     with pytest.raises(kind, match=said) as raised:
-        use({"artifacts": address})
+        back_ends.configure({"artifacts": address})
     assert not [word for word in {"wrong-word", *s3.secrets()} if word in str(raised.value)]
 
 
@@ -105,20 +105,20 @@ def test_all_back_ends_that_answer_are_handed_on(postgresql, redis, s3, monkeypa
     }
     for name in addresses:
         monkeypatch.setenv(VARIABLES[name], "an earlier value")
-    use(addresses)
+    back_ends.configure(addresses)
     assert {name: os.environ[VARIABLES[name]] for name in addresses} == addresses
 
 
 def test_an_mlflow_server_that_is_not_there_and_needs_no_artifact_root():
     address = f"http://user:wrong-word@127.0.0.1:{free_port()}"
     with pytest.raises(StorageError, match="MLflow server does not answer") as raised:
-        use({"artifacts": "", "tracking": address})
+        back_ends.configure({"artifacts": "", "tracking": address})
     assert "wrong-word" not in str(raised.value)
 
 
 def test_a_back_end_that_nobody_reads():
     with pytest.raises(ConfigurationError, match="no back end called trackin"):
-        use({"trackin": "postgresql://host/database"})
+        back_ends.configure({"trackin": "postgresql://host/database"})
 
 
 def test_environment_variables_in_conf(monkeypatch):

@@ -7,7 +7,7 @@ import click
 from modelyard.commands.readable_errors import readable_errors
 
 if TYPE_CHECKING:
-    from modelyard.datasets.catalogue import PublicDataset
+    from modelyard.public_data.catalogue import PublicDataset
 
 
 @click.group()
@@ -21,7 +21,7 @@ def list_datasets() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from modelyard.datasets.catalogue import load_catalogue
+    from modelyard.public_data.catalogue import load_catalogue
 
     with readable_errors():
         table = Table("name", "title", "MB", "licence", "projects", "here", box=None, pad_edge=False)
@@ -42,7 +42,7 @@ def list_datasets() -> None:
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def fetch(names: tuple[str, ...], all_: bool, quiet: bool) -> None:
     """Fetch data sets: from the mirror in MODELYARD_DATA_MIRROR, else from their publishers; verified, resumed."""
-    from modelyard.datasets.fetch import fetch as fetch_dataset
+    from modelyard.public_data.fetch import fetch as fetch_dataset
 
     with readable_errors():
         for dataset in _chosen(names, all_):
@@ -59,8 +59,8 @@ def fetch(names: tuple[str, ...], all_: bool, quiet: bool) -> None:
 @click.option("--all", "all_", is_flag=True, help="Every data set that has been fetched.")
 def verify(names: tuple[str, ...], all_: bool) -> None:
     """Read every byte of data sets that are here and compare it with the published sha256."""
-    from modelyard.datasets.fetch import verify as verify_dataset
     from modelyard.errors import FetchError
+    from modelyard.public_data.fetch import verify as verify_dataset
 
     with readable_errors():
         wrong = []
@@ -85,7 +85,7 @@ def verify(names: tuple[str, ...], all_: bool) -> None:
 
 def _chosen(names: tuple[str, ...], all_: bool) -> "list[PublicDataset]":
     """The data sets asked for; every name is checked before anything is done."""
-    from modelyard.datasets.catalogue import find_dataset, load_catalogue
+    from modelyard.public_data.catalogue import find_dataset, load_catalogue
 
     if bool(names) == all_:
         raise click.UsageError("Name one or more data sets, or give --all; `kedro data list` shows them.")
@@ -95,7 +95,7 @@ def _chosen(names: tuple[str, ...], all_: bool) -> "list[PublicDataset]":
 
 def _here(dataset: "PublicDataset") -> str:
     """``yes`` as far as sizes and times of change tell, ``no``, or ``in part``."""
-    from modelyard.datasets.cache import Cache
+    from modelyard.public_data.cache import Cache
 
     cache = Cache.of(dataset)
     if cache.is_verified():

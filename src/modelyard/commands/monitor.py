@@ -13,7 +13,7 @@ from modelyard.commands.readable_errors import readable_errors
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from modelyard.stages.monitor import MonitorParameters
+    from modelyard.monitoring.reference import MonitorParameters
 
 ALARM_EXIT_STATUS = 10
 """Of a command that has worked and found something; errors have 1 to 9."""
@@ -48,7 +48,7 @@ def monitor(
 
     from modelyard.monitoring.watch import Question, watch
     from modelyard.monitoring.windows import window_of
-    from modelyard.registry import check_project_name
+    from modelyard.projects import check_project_name
 
     with readable_errors():
         check_project_name(project)
@@ -74,9 +74,9 @@ def _parameters(project: str, env: str | None) -> "MonitorParameters":
     from pydantic import ValidationError
 
     from modelyard.errors import ConfigurationError
+    from modelyard.monitoring.reference import MonitorParameters
     from modelyard.paths import repository
     from modelyard.settings import CONFIG_LOADER_ARGS
-    from modelyard.stages.monitor import MonitorParameters
 
     folder = repository() / "conf"
     if env and not (folder / env).is_dir():

@@ -17,9 +17,9 @@ def promote(project: str, version: str | None, is_rollback: bool) -> None:
     A version whose gate did not pass is refused.
     """
     from modelyard.errors import ConfigurationError
-    from modelyard.promotion import promote as move
-    from modelyard.promotion import rollback
-    from modelyard.registry import check_project_name
+    from modelyard.model_registry.promotion import promote as move
+    from modelyard.model_registry.promotion import rollback
+    from modelyard.projects import check_project_name
 
     with readable_errors():
         check_project_name(project)

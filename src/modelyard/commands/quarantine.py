@@ -10,8 +10,8 @@ from modelyard.commands.readable_errors import readable_errors
 if TYPE_CHECKING:
     import polars as pl
 
-    from modelyard.quarantine import Selection
     from modelyard.records import Contract
+    from modelyard.validation.quarantine import Selection
 
 _N_SHOWN_RELEASES = 20
 
@@ -41,14 +41,14 @@ def list_reasons(project: str | None) -> None:
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Write all these rows to a CSV to edit.")
 def show(project: str, keys: tuple[str, ...], reason: str, limit: int, save: Path | None) -> None:
     """Print the rejected rows of PROJECT with their reasons."""
-    from modelyard.quarantine import Selection
+    from modelyard.validation.quarantine import Selection
 
     with readable_errors():
         rejected, contract = _load(project)
         selection = Selection(keys=keys, reason=reason, is_all=not keys and not reason)
         rows = _select(rejected, contract, selection)
         if save:
-            from modelyard.corrections import save_for_editing
+            from modelyard.validation.corrections import save_for_editing
 
             save_for_editing(rows, contract, save)
             click.echo(
@@ -84,7 +84,7 @@ def release(
     A row is released only from the rules that it breaks now, and only while its content stays the same. Cells that
     cannot be read, missing values and keys that exist already need a correction; corrected rows are checked again.
     """
-    from modelyard.quarantine import Selection
+    from modelyard.validation.quarantine import Selection
 
     selection = Selection(keys=keys, rows=rows, reason=reason, is_all=is_all)
     is_selected = bool(keys or rows or reason or is_all)
@@ -93,7 +93,7 @@ def release(
     with readable_errors():
         rejected, contract = _load(project)
         if table:
-            from modelyard.corrections import corrections_from_table
+            from modelyard.validation.corrections import corrections_from_table
 
             chosen, corrections = corrections_from_table(table, rejected, contract)
         else:
@@ -108,8 +108,8 @@ def release(
 def withdraw(project: str, keys: tuple[str, ...], is_all: bool) -> None:
     """Take releases of PROJECT back: their rows are judged like all others again."""
     from modelyard.errors import ConfigurationError
-    from modelyard.quarantine import change_releases
-    from modelyard.quarantine import withdraw as without
+    from modelyard.validation.quarantine import change_releases
+    from modelyard.validation.quarantine import withdraw as without
 
     if bool(keys) == is_all:
         raise click.UsageError("Say which releases: --key (several times if needed) or --all.")
@@ -125,23 +125,23 @@ def withdraw(project: str, keys: tuple[str, ...], is_all: bool) -> None:
 
 
 def _known(project: str) -> str:
-    from modelyard.registry import check_project_name
+    from modelyard.projects import check_project_name
 
     check_project_name(project)
     return project
 
 
 def _load(project: str) -> "tuple[pl.DataFrame, Contract]":
-    from modelyard.quarantine import read_rejected
-    from modelyard.registry import load_project
+    from modelyard.projects import load_project
+    from modelyard.validation.quarantine import read_rejected
 
     contract = load_project(project).contract
     return read_rejected(project), contract
 
 
 def _projects_with_quarantine() -> list[str]:
-    from modelyard.quarantine import folder
-    from modelyard.registry import project_names
+    from modelyard.projects import project_names
+    from modelyard.validation.quarantine import folder
 
     return [name for name in project_names() if (folder(name) / "rejected_records.parquet").exists()]
 
@@ -149,7 +149,7 @@ def _projects_with_quarantine() -> list[str]:
 def _select(rejected: "pl.DataFrame", contract: "Contract", selection: "Selection") -> "pl.DataFrame":
     """The rows asked for; it is an error if there are none, unless nothing in particular was asked for."""
     from modelyard.errors import ConfigurationError
-    from modelyard.quarantine import select_rows
+    from modelyard.validation.quarantine import select_rows
 
     rows = select_rows(rejected, contract.key, selection)
     if rows.is_empty() and not selection.is_all:
@@ -167,9 +167,9 @@ def _corrected(
     """The rows with the same correction each; without one, those that may be released as they are."""
     import polars as pl
 
-    from modelyard.corrections import corrections_from_settings
     from modelyard.errors import ConfigurationError
-    from modelyard.quarantine import IS_RELEASABLE, REASONS
+    from modelyard.validation.corrections import corrections_from_settings
+    from modelyard.validation.quarantine import IS_RELEASABLE, REASONS
 
     corrections = corrections_from_settings(settings, contract)
     if contract.key in corrections and rows.height > 1:
@@ -198,8 +198,8 @@ def _store(
     project: str, contract: "Contract", rows: "pl.DataFrame", corrections: "list[dict[str, str | None]]", note: str
 ) -> None:
     from modelyard.errors import ConfigurationError
-    from modelyard.quarantine import ROW_DIGEST, change_releases
-    from modelyard.quarantine import release as released_with
+    from modelyard.validation.quarantine import ROW_DIGEST, change_releases
+    from modelyard.validation.quarantine import release as released_with
 
     if rows[ROW_DIGEST].null_count():
         raise ConfigurationError(
@@ -216,7 +216,7 @@ def _store(
 
 
 def _print_counts(project: str) -> None:
-    from modelyard.quarantine import read_rejected, read_released, rule_counts
+    from modelyard.validation.quarantine import read_rejected, read_released, rule_counts
 
     rejected, released = read_rejected(project), read_released(project)
     click.echo(f"{click.style(project, bold=True)}: {rejected.height:,} rows rejected in the last run")
@@ -233,7 +233,7 @@ def _print_counts(project: str) -> None:
 
 
 def _print_rows(rows: "pl.DataFrame", contract: "Contract") -> None:
-    from modelyard.quarantine import IS_RELEASABLE, REASONS, ROW_NUMBER
+    from modelyard.validation.quarantine import IS_RELEASABLE, REASONS, ROW_NUMBER
 
     names = [column.name for column in contract.columns if column.name in rows.columns]
     for row in rows.iter_rows(named=True):

@@ -18,9 +18,9 @@ def reproduce(project: str, version: str, with_this_code: bool) -> None:
 
     Exits with 0 if everything is the same to the last digit, else with 1 and the differences.
     """
-    from modelyard.registry import check_project_name
-    from modelyard.reproduction import fetch_version
-    from modelyard.reproduction import reproduce as run_again
+    from modelyard.lineage.reproduction import fetch_version
+    from modelyard.lineage.reproduction import reproduce as run_again
+    from modelyard.projects import check_project_name
 
     with readable_errors(), tempfile.TemporaryDirectory(prefix="reproduce-") as temporary:
         check_project_name(project)

@@ -10,7 +10,7 @@ from modelyard.commands.readable_errors import readable_errors
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     """One option for each field of the settings, with its description and default; the environment may set it too."""
-    from modelyard.serving.settings import ServingSettings
+    from modelyard.serving.server_settings import ServingSettings
 
     for name, field in reversed(ServingSettings.model_fields.items()):
         flag = f"--{name.replace('_', '-')}"
@@ -37,10 +37,10 @@ def serve(**options: Any) -> None:
     from pydantic import ValidationError
 
     from modelyard.errors import ConfigurationError
-    from modelyard.registry import check_project_name
+    from modelyard.projects import check_project_name
     from modelyard.serving.server import listen
     from modelyard.serving.server import serve as run_server
-    from modelyard.serving.settings import ServingSettings
+    from modelyard.serving.server_settings import ServingSettings
 
     given = {name: value for name, value in options.items() if value not in (None, ())}
     with readable_errors():

@@ -4,13 +4,12 @@ All Modelyard projects share one registry, each as a Feast project of its own: n
 project only, one UI shows everything, and a project writes no row that another one reads.
 """
 
-import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from modelyard.back_ends.online_store_address import ONLINE_STORE_VARIABLE, check_online_store_url
 from modelyard.errors import ConfigurationError
 from modelyard.feature_store.schema import Feature, FeatureView
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
 EVENT_TIME = "event_time"
 """The column that says from when on a row of a view is valid."""
-
-ONLINE_STORE_VARIABLE = "MODELYARD_ONLINE_STORE"
-"""``redis://[[user]:password@]host[:port][/db]`` (``rediss`` for TLS) instead of a SQLite file."""
 
 REGISTRY_VARIABLE = "MODELYARD_FEATURE_REGISTRY"
 """A database URL (``postgresql+psycopg://...``) instead of the SQLite file."""
@@ -144,24 +140,6 @@ def online_store(folder: Path, schema: str = "") -> dict[str, str]:
         return {"type": "sqlite", "path": str(folder / "online.db")}
     check_online_store_url(url)
     return {"type": "modelyard.feature_store.online_redis.ExchangedRedisOnlineStore", "schema_digest": schema}
-
-
-def check_online_store_url(url: str) -> None:
-    """Checks the form of the online store's address.
-
-    Raises:
-        ConfigurationError: It is not a Redis address.
-    """
-    with contextlib.suppress(ValueError):  # of the port
-        parts = urlsplit(url)
-        is_numbered = (parts.path.strip("/") or "0").isdigit() and parts.port != 0
-        if parts.scheme in {"redis", "rediss"} and parts.hostname and is_numbered:
-            return
-    raise ConfigurationError(
-        "The online store's address is not a Redis address.",
-        where=f"environment variable {ONLINE_STORE_VARIABLE}",
-        way_out="set redis://[[user]:password@]host:port/db (rediss for TLS), or unset it for a SQLite file",
-    )
 
 
 def _field(feature: Feature) -> "feast.Field":

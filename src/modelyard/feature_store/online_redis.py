@@ -17,8 +17,8 @@ from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
+from modelyard.back_ends.redis_access import answering, connected, place
 from modelyard.errors import StorageError
-from modelyard.feature_store.redis_access import answering, connected, place
 
 READERS_MAY_TAKE_S = 60
 _STORE: Literal["modelyard.feature_store.online_redis.ExchangedRedisOnlineStore"]

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelyard.back_ends import check_database
+from modelyard.back_ends.environment import check_database
 from modelyard.errors import BusyError, StorageError
 from modelyard.feature_store.objects import (
     DATABASE_PATIENCE_S,

@@ -17,10 +17,10 @@ from modelyard.errors import ConfigurationError, DataContractError, StorageError
 from modelyard.feature_store.frames import checked_frames, polars_dtype
 from modelyard.feature_store.objects import EVENT_TIME, check_views, source_path
 from modelyard.feature_store.online import materialise, read
-from modelyard.feature_store.quick_import import load_feast
 from modelyard.feature_store.registration import file_lock, open_registered
 from modelyard.feature_store.schema import FeatureView, feature_names, schema_digest
 from modelyard.files import atomic_directory, write_text
+from modelyard.startup.feast import load_feast
 
 if TYPE_CHECKING:
     import feast

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from modelyard import telemetry
+from modelyard.startup import telemetry
 
 if TYPE_CHECKING:
     import polars as pl

@@ -12,9 +12,9 @@ from modelyard.paths import data_directory
 if TYPE_CHECKING:
     import polars as pl
 
-    from modelyard.monitoring.versions import WatchedVersion
+    from modelyard.monitoring.reference import MonitorParameters
+    from modelyard.monitoring.watched_version import WatchedVersion
     from modelyard.project import Project
-    from modelyard.stages.monitor import MonitorParameters
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def measure(
     metric, its parameters and the bootstrap are those of the version's evaluation.
     """
     from modelyard.parameters import parameters_of
-    from modelyard.stages.evaluate import EvaluateParameters, intervals
+    from modelyard.scoring import EvaluateParameters, intervals
 
     rows = _completed(project, labelled)
     score_params = parameters_of(project.metrics.score).model_validate(version.parameters("score"))

@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelyard import tracking
-from modelyard.datasets.documents import JsonDocument
+from modelyard.files import write_json
 from modelyard.monitoring import performance
-from modelyard.monitoring.versions import WatchedVersion, watched_version
+from modelyard.monitoring.reference import MonitorParameters, sample_of
+from modelyard.monitoring.verdict import judge
+from modelyard.monitoring.watched_version import WatchedVersion, watched_version
 from modelyard.monitoring.windows import Window, scored_batch, served_rows
 from modelyard.paths import data_directory
-from modelyard.registry import load_project
-from modelyard.stages.monitor import MonitorParameters, judge, sample_of
+from modelyard.projects import load_project
+from modelyard.tracking import journal as tracking
 
 if TYPE_CHECKING:
     import polars as pl
@@ -70,7 +71,7 @@ def watch(question: Question, params: MonitorParameters) -> tuple[dict[str, Any]
         verdict = _verdict(project, version, question, rows, params)
         folder = reports_folder(project.name) / f"{question.window.until:%Y%m%dT%H%M%SZ}"
         for path in (folder / "verdict.json", reports_folder(project.name) / "latest.json"):
-            JsonDocument(filepath=str(path)).save(verdict)
+            write_json(path, verdict)
         names = [column["name"] for column in verdict["columns"] + verdict["prediction"]["columns"]]
         sample = sample_of(rows.select(names), params)
         write_html(folder / "report.html", version.sample, sample, verdict, min_distance=params.min_distance)

@@ -75,14 +75,14 @@ def served_rows(project: "Project", version: str, window: Window, watched: list[
         watched: Columns that the reference has; where requests do not hold them, ``decode`` computes them.
 
     Returns:
-        The columns of :func:`modelyard.serving.served.read_served` and the watched ones.
+        The columns of :func:`modelyard.serving.log_segments.read_served` and the watched ones.
 
     Raises:
         DataContractError: Nothing was served then.
     """
     import polars as pl
 
-    from modelyard.serving.served import read_served, served_folder
+    from modelyard.serving.log_segments import read_served, served_folder
 
     rows = read_served(project.name, since=window.since, until=window.until)
     if rows.height:

@@ -1,7 +1,7 @@
 """Dagster's view: for each project a job, a calendar, and sensors for drift, new data and what was missed.
 
 Dagster keeps the clock, the queue, the logs and the pages. What is to be done is decided by
-:mod:`modelyard.retraining.decision`, and done once by :mod:`modelyard.retraining.run`, whichever of these asks.
+:mod:`modelyard.retraining.decision`, and done once by :mod:`modelyard.retraining.retrain`, whichever of these asks.
 """
 
 import logging
@@ -13,14 +13,14 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
-from modelyard import telemetry
-from modelyard.registry import load_project, project_names
-from modelyard.retraining import journal
+from modelyard.projects import load_project, project_names
+from modelyard.retraining import history
 from modelyard.retraining.decision import Trigger, should_retrain
 from modelyard.retraining.policy import Reason, retraining_parameters
-from modelyard.retraining.run import RetrainingError, give_up, kedro, options, retrain
+from modelyard.retraining.retrain import RetrainingError, give_up, kedro, options, retrain
 from modelyard.retraining.scheduler import PROJECT_TAG
 from modelyard.retraining.signals import champion, situation
+from modelyard.startup import telemetry
 
 telemetry.switch_off()
 logger = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ def requests(
     _heed_cancelled_runs(instance, name)
     is_running = instance.get_runs_count(_runs(name, statuses=list(_ACTIVE))) > 0
     decision = should_retrain(
-        situation(name, journal.clock(), options=options(), is_running=is_running), retraining_parameters()
+        situation(name, history.clock(), options=options(), is_running=is_running), retraining_parameters()
     )
     for trigger in decision.hopeless:
         give_up(name, [trigger], f"Its process vanished every time ({trigger.why}).", event="given_up")
@@ -212,11 +212,11 @@ def _is_gone(record: dg.RunRecord) -> bool:
 
 def _heed_cancelled_runs(instance: dg.DagsterInstance, name: str) -> None:
     """A person who ends a retraining on Dagster's page does not want it again at once."""
-    handled = journal.read(name).handled
+    handled = history.read(name).handled
     for run in instance.get_runs(_runs(name, statuses=[dg.DagsterRunStatus.CANCELED]), limit=20):
         key = run.tags.get(KEY_TAG)
         if key is not None and key not in handled:
-            journal.write(name, "cancelled", [key])
+            history.write(name, "cancelled", [key])
 
 
 def _runs(name: str, **filters: Any) -> dg.RunsFilter:

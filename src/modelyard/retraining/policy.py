@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from modelyard.errors import ConfigurationError
 from modelyard.parameters import Parameters
 from modelyard.paths import repository
-from modelyard.registry import check_project_name
+from modelyard.projects import check_project_name
 
 Reason = Literal["schedule", "drift", "new_data"]
 """What a retraining may be for."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from modelyard.errors import BusyError
 from modelyard.files import write_text, writing
 from modelyard.paths import data_directory
-from modelyard.retraining.run import ENVIRONMENT_VARIABLE, PARAMS_VARIABLE
+from modelyard.retraining.retrain import ENVIRONMENT_VARIABLE, PARAMS_VARIABLE
 from modelyard.servers import HOST, Server
 
 PROJECT_TAG = "modelyard/project"

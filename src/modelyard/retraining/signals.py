@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from modelyard.files import sha256_of_file
 from modelyard.parameters import parameters_of
 from modelyard.paths import data_directory, repository
-from modelyard.registry import load_project
-from modelyard.retraining import journal
+from modelyard.projects import load_project
+from modelyard.retraining import history
 from modelyard.retraining.decision import Drift, Situation
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ def situation(
     """
     project = load_project(name)
     digest = data_digest(project, *options)
-    known = journal.read(name)
+    known = history.read(name)
     if known.since is None:
-        journal.write(name, "watched", at=now, data_digest=digest)
-        known = journal.read(name)
+        history.write(name, "watched", at=now, data_digest=digest)
+        known = history.read(name)
     return Situation(
         now=now,
         due=last_due(project.schedule, now),
@@ -73,8 +73,8 @@ def last_verdict(project: str) -> Drift | None:
 
 def champion(project: str) -> str | None:
     """The version with the alias ``champion``."""
-    from modelyard.datasets.model_registry import CHAMPION
-    from modelyard.serving.registry_view import RegistryView
+    from modelyard.model_registry.aliases import RegistryView
+    from modelyard.model_registry.versions import CHAMPION
 
     return RegistryView().aliases().get((project, CHAMPION))
 

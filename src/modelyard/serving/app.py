@@ -13,19 +13,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from modelyard.registry import check_project_name, project_names
+from modelyard.model_registry.aliases import RegistryView
+from modelyard.projects import check_project_name, project_names
 from modelyard.serving.api_keys import ApiKeys
 from modelyard.serving.follower import Follower, followed_projects
 from modelyard.serving.gatekeeper import Gatekeeper
+from modelyard.serving.log_segments import served_folder
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.openapi import openapi_document
-from modelyard.serving.quick_start import leave_out_estimators
-from modelyard.serving.registry_view import RegistryView
 from modelyard.serving.request_log import RequestLog
 from modelyard.serving.routes import ProjectRoutes
-from modelyard.serving.served import served_folder
+from modelyard.serving.server_settings import ServingSettings
 from modelyard.serving.service import ProjectService
-from modelyard.serving.settings import ServingSettings
+from modelyard.startup.xgboost_alone import leave_out_estimators
 
 if TYPE_CHECKING:
     from modelyard.project import Project
@@ -34,9 +34,9 @@ logger = logging.getLogger(__name__)
 
 
 def create_app() -> FastAPI:
-    """The app of a server process, from the environment (:data:`modelyard.serving.settings.SETTINGS_VARIABLE`)."""
-    from modelyard import telemetry
+    """The app of a server process, as :data:`modelyard.serving.server_settings.SETTINGS_VARIABLE` says."""
     from modelyard.serving.logs import log_to_stderr
+    from modelyard.startup import telemetry
 
     telemetry.switch_off()
     leave_out_estimators()

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from modelyard.datasets.model_registry import CHALLENGER, CHAMPION
 from modelyard.errors import ModelyardError
-from modelyard.serving.registry_view import Aliases, Candidate, RegistryView
-from modelyard.serving.versions import LoadedVersion, RefusalError, check_tags, load_checked
+from modelyard.model_registry.aliases import Aliases, Candidate, RegistryView
+from modelyard.model_registry.versions import CHALLENGER, CHAMPION
+from modelyard.serving.loaded_version import LoadedVersion, RefusalError, check_tags, load_checked
 
 if TYPE_CHECKING:
     from modelyard.serving.metrics import Metrics
@@ -319,7 +319,7 @@ async def _in_thread(work: Callable[..., _Result], *arguments: Any, timeout_s: f
 
 
 def _tag_rollback(project: str, version: str, reason: str) -> bool:
-    from modelyard.mlflow_store import client
+    from modelyard.tracking.mlflow_store import client
 
     try:
         client().set_model_version_tag(project, version, ROLLED_BACK_TAG, reason)
@@ -331,7 +331,7 @@ def _tag_rollback(project: str, version: str, reason: str) -> bool:
 
 def followed_projects(names: Sequence[str]) -> dict[str, Any]:
     """Records of the projects that can be imported; one that cannot is logged and left out."""
-    from modelyard.registry import load_project
+    from modelyard.projects import load_project
 
     projects: dict[str, Any] = {}
     for name in names:

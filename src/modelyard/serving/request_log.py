@@ -3,7 +3,7 @@
 The prediction thread appends to a queue in memory. A writer thread brings it to a segment, a file of JSON lines, five
 times a second and calls fsync each time: a kill loses what was answered in the last fraction of a second, and at most
 the half line at the end of a segment. Segments become Parquet when they are large or old, at shutdown, and at the next
-start (:mod:`modelyard.serving.served`).
+start (:mod:`modelyard.serving.log_segments`).
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from modelyard.serving import served
+from modelyard.serving import log_segments
 
 if TYPE_CHECKING:
     import polars as pl
@@ -99,7 +99,7 @@ class RequestLog:
         self._segment: _Segment | None = None
         self._stop = threading.Event()
         self._sealer = ThreadPoolExecutor(1, thread_name_prefix=f"seal-{project}")
-        self._sealer.submit(served.seal_leftovers, folder)
+        self._sealer.submit(log_segments.seal_leftovers, folder)
         self._writer = threading.Thread(target=self._run, name=f"log-{project}", daemon=True)
         self._writer.start()
 
@@ -189,7 +189,7 @@ class _Segment:
     @classmethod
     def new(cls, folder: Path) -> "_Segment":
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}{served.SEGMENT_SUFFIX}"
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}{log_segments.SEGMENT_SUFFIX}"
         file = (folder / name).open("xb", buffering=0)
         fcntl.flock(file, fcntl.LOCK_EX)
         return cls(folder / name, file)
@@ -207,7 +207,7 @@ class _Segment:
     def seal(self) -> None:
         """Turns the segment into Parquet and lets go of it."""
         try:
-            served.seal(self._path)
+            log_segments.seal(self._path)
         except Exception:  # the segment stays, and the next start tries again
             logger.exception("a segment of the request log could not be sealed", extra={"segment": str(self._path)})
         finally:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from modelyard.errors import DataContractError, ModelyardError, StorageError
 from modelyard.serving.batching import QueueFullError
 from modelyard.serving.bodies import Body, Reader, TooManyRowsError, by_key_model, joined, problems
-from modelyard.serving.online import OnlineFeatures
+from modelyard.serving.online_features import OnlineFeatures
 from modelyard.serving.service import Answer, NotServingError, ProjectService
 
 if TYPE_CHECKING:

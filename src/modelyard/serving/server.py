@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from modelyard.errors import BusyError, ConfigurationError
 from modelyard.serving.api_keys import ApiKeys
-from modelyard.serving.settings import SETTINGS_VARIABLE, ServingSettings
+from modelyard.serving.server_settings import SETTINGS_VARIABLE, ServingSettings
 
 if TYPE_CHECKING:
     import uvicorn

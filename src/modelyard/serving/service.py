@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from modelyard.errors import DataContractError, ModelyardError
 from modelyard.serving.batching import Batcher, Job
 from modelyard.serving.canary import CanaryPolicy, Watch, is_chosen, reason_to_roll_back
+from modelyard.serving.loaded_version import Answered, LoadedVersion
 from modelyard.serving.request_log import Entry, Logged, RequestLog
 from modelyard.serving.shadow import Shadow
-from modelyard.serving.versions import Answered, LoadedVersion
 
 if TYPE_CHECKING:
     from modelyard.project import Project
     from modelyard.serving.metrics import Metrics
-    from modelyard.serving.settings import ServingSettings
+    from modelyard.serving.server_settings import ServingSettings
 
 logger = logging.getLogger(__name__)
 

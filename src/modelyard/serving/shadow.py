@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from modelyard.serving.versions import Answered, LoadedVersion
+from modelyard.serving.loaded_version import Answered, LoadedVersion
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

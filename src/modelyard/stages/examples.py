@@ -79,17 +79,3 @@ def with_split(examples: "pl.DataFrame", contract: Contract, params: SplitParame
             way_out="bring more data or another time span, or change the split's parameters",
         )
     return examples
-
-
-def learning_rows(examples: "pl.DataFrame") -> "pl.DataFrame":
-    """The rows that training and tuning may see: ``train`` and ``valid``."""
-    import polars as pl
-
-    return examples.filter(pl.col("split").is_in(["train", "valid"]))
-
-
-def rows_of(examples: "pl.DataFrame", split: str) -> "pl.DataFrame":
-    """The rows of one split."""
-    import polars as pl
-
-    return examples.filter(pl.col("split") == split)

@@ -2,40 +2,18 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from modelyard.digest import table_digest
 from modelyard.feature_store.schema import schema_digest
+from modelyard.lineage.table_digest import table_digest
+from modelyard.model_registry.registration import Reference, Registration
 from modelyard.parameters import typed
 from modelyard.project import Project
 from modelyard.stages.model_card import model_card
-from modelyard.stages.monitor import Reference
 
 PARAMETER_GROUPS = ("ingest", "validate", "features", "split", "run", "fit", "tune", "score", "evaluate", "gate")
 """The groups under a project's name in ``parameters.yml``; each is one function's parameter model."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Registration:
-    """Everything that a model version keeps.
-
-    Args:
-        model: The project's model.
-        evaluation: What ``evaluate`` returned.
-        card: The model card, Markdown; the version's description.
-        record: The run record: what to re-run, and the digests to compare.
-        digest: Of everything that decides the model; the same digest is registered once.
-        reference: What the version's monitoring compares with; None: it cannot be watched.
-    """
-
-    model: Any
-    evaluation: dict[str, Any]
-    card: str
-    record: dict[str, Any]
-    digest: str
-    reference: Reference | None = None
 
 
 def make_describe(project: Project) -> Callable[..., Any]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from modelyard import tracking
-from modelyard.digest import table_digest
-from modelyard.lineage import available_cores, code_digest
+from modelyard.lineage.run_context import available_cores, code_digest
+from modelyard.lineage.table_digest import table_digest
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.project import FitRun, Project
-from modelyard.stages.examples import learning_rows, rows_of
+from modelyard.scoring import learning_rows, rows_of, score
 from modelyard.stages.media import with_media
+from modelyard.tracking import journal as tracking
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,17 +61,6 @@ def make_train(project: Project) -> Callable[..., Any]:
         run_params=RunParameters,
         score_params=parameters_of(project.metrics.score),
     )
-
-
-def score(project: Project, model: Any, examples: "pl.DataFrame", params: Any) -> dict[str, float]:
-    """The project's metrics of ``model`` on ``examples``."""
-    return project.metrics.score(with_predictions(project, model, examples), params)
-
-
-def with_predictions(project: Project, model: Any, examples: "pl.DataFrame") -> "pl.DataFrame":
-    """The records' columns of ``examples`` beside the model's predictions."""
-    records = examples.select(column.name for column in project.contract.columns if column.name in examples.columns)
-    return records.hstack(project.predict(model, examples))
 
 
 def fit_digest(project: Project, learning: "pl.DataFrame", fit_params: Parameters, run_params: Parameters) -> str:

@@ -14,15 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from modelyard.errors import BusyError, ConfigurationError
 from modelyard.files import writing
-from modelyard.lineage import available_cores
-from modelyard.parameters import Parameters, parameters_of, typed
-from modelyard.stages.examples import learning_rows
+from modelyard.lineage.run_context import available_cores
+from modelyard.parameters import parameters_of, typed
+from modelyard.scoring import learning_rows
 from modelyard.stages.media import with_media
 from modelyard.stages.train import RunParameters
+from modelyard.tuning.parameters import STORAGE_VARIABLE, TuneParameters
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,47 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STORAGE_VARIABLE = "MODELYARD_OPTUNA_STORAGE"
-"""Environment variable with the database URL of the studies (it may hold a password, so it is no parameter)."""
 
-
-class Pruned(Exception):  # noqa: N818 - no error: the ordinary end of a hopeless trial
-    """Raised by :attr:`modelyard.project.FitRun.report` to end a hopeless trial; ``fit`` lets it pass through."""
-
-
-class TuneParameters(Parameters):
-    """How long, how wide and how patiently parameters are searched."""
-
-    n_trials: int = Field(
-        20, ge=1, description="Trials in all; the trained model is trial 0, so 1 means no search. May be raised later."
-    )
-    n_parallel: int = Field(
-        2,
-        ge=1,
-        description="Trials of one generation, run side by side as far as there are cores. Not taken from the machine:"
-        " the search must not depend on where it runs.",
-    )
-    n_threads: int = Field(1, ge=1, description="CPU threads of each trial; sums may differ in the last bit with it.")
-    n_random_trials: int = Field(
-        10, ge=1, description="Trials that must have ended before suggestions are learnt from them; random until then."
-    )
-    prune_after_trials: int | None = Field(
-        5,
-        ge=1,
-        description="A trial whose best report is below the median at the same step is ended early, once this many"
-        " trials have completed. None: never.",
-    )
-    prune_warmup_steps: int = Field(1, ge=0, description="No trial is ended at a step (epoch, block) below this one.")
-    timeout_s: float | None = Field(
-        None,
-        gt=0,
-        description="No generation begins after this many seconds. How many trials fit into it depends on the"
-        " machine, so results are not repeatable with it.",
-    )
-    refit: bool = Field(True, description="Fit the winner once more on training and validation rows together.")
-
-
-def make_tune(project: Project, load: str = "modelyard.registry:load_project") -> Callable[..., Any]:
+def make_tune(project: Project, load: str = "modelyard.projects:load_project") -> Callable[..., Any]:
     """Node function that searches around the trained model and returns the best model and a summary.
 
     ``(examples, media, trained_model, train_summary, fit_params, tune_params, run_params, score_params, work_folder) ->
@@ -163,7 +123,7 @@ def _only_process(folder: Path) -> Iterator[None]:
 def _search(
     project: Project, load: str, learning: pl.DataFrame, folder: Path, settings: SearchSettings
 ) -> Iterator[Search]:
-    from modelyard.mapped import write_mapped
+    from modelyard.arrow_mmap import write_mapped
     from modelyard.tuning.pool import WorkerPool
     from modelyard.tuning.search import Search
     from modelyard.tuning.study import open_study

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
-from modelyard.datasets.own_cells import PARSE_ERRORS
-from modelyard.digest import table_digest
 from modelyard.errors import DataContractError
+from modelyard.lineage.table_digest import table_digest
+from modelyard.own_data.cells import PARSE_ERRORS
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.paths import data_directory
 from modelyard.project import Project
-from modelyard.quarantine import (
+from modelyard.records import Column, Contract, Dtype
+from modelyard.validation.checks import Check, evaluate, load_great_expectations
+from modelyard.validation.quarantine import (
     CHECKS,
     IS_RELEASABLE,
     REASONS,
@@ -28,11 +30,9 @@ from modelyard.quarantine import (
     apply_releases,
     row_digests,
 )
-from modelyard.records import Column, Contract, Dtype
-from modelyard.stages.broken_rules import broken_rules, contract_expectations
-from modelyard.stages.expectation_checks import Check, evaluate, load_great_expectations
-from modelyard.stages.validation_report import render_report
-from modelyard.stages.validation_summary import refuse, summarise
+from modelyard.validation.report import render_report
+from modelyard.validation.summary import refuse, summarise
+from modelyard.validation.violations import broken_rules, contract_expectations
 
 if TYPE_CHECKING:
     import polars as pl
@@ -131,7 +131,7 @@ def validate(
 
     Args:
         raw_records: The contract's columns, perhaps ``split``, perhaps ``parse_errors``; others are dropped.
-        released: Rows that a person has released or corrected (:mod:`modelyard.quarantine`); None: none.
+        released: Rows that a person has released or corrected (:mod:`modelyard.validation.quarantine`); None: none.
         contract: See :class:`modelyard.records.Contract`.
         expectations: The project's own.
         params: See :class:`ValidateParameters`.

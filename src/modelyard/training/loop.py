@@ -15,6 +15,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from modelyard.errors import ConfigurationError
+from modelyard.startup.torch_compiler import compiler_unloaded
 from modelyard.training.batches import Array, Batch, Batches
 from modelyard.training.checkpoints import (
     Checkpoint,
@@ -26,7 +27,6 @@ from modelyard.training.checkpoints import (
     restore_state,
     save_checkpoint,
 )
-from modelyard.training.compiler import compiler_unloaded
 from modelyard.training.devices import accelerator_on, cpu_threads
 from modelyard.training.epochs import Setting, train_epoch
 from modelyard.training.faults import TrainingError

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from modelyard.parameters import Parameters
     from modelyard.project import Project
-    from modelyard.stages.tune import TuneParameters
+    from modelyard.tuning.parameters import TuneParameters
     from modelyard.tuning.pool import WorkerPool
     from modelyard.tuning.study import StoredStudy
 
@@ -252,7 +252,7 @@ class Search:
         return [trial for trial in trials if trial.state.is_finished()]
 
     def _track(self, trial: FrozenTrial) -> None:
-        from modelyard import tracking
+        from modelyard.tracking import journal as tracking
 
         tracking.log_trial(
             {

@@ -19,9 +19,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from modelyard.digest import table_digest
 from modelyard.errors import ConfigurationError
 from modelyard.files import sha256_of_directory, sha256_of_file
+from modelyard.lineage.table_digest import table_digest
 from modelyard.tuning.worker import Outcome, quiet_optuna
 
 if TYPE_CHECKING:

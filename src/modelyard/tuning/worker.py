@@ -25,13 +25,11 @@ from multiprocessing import connection as ipc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from modelyard.arrow_mmap import read_mapped
 from modelyard.errors import ConfigurationError, ModelyardError, StorageError
 from modelyard.files import atomic_directory, write_text, writing
-from modelyard.mapped import read_mapped
-from modelyard.project import FitRun
-from modelyard.stages.examples import rows_of
-from modelyard.stages.train import score
-from modelyard.stages.tune import Pruned
+from modelyard.project import FitRun, Pruned
+from modelyard.scoring import rows_of, score
 
 if TYPE_CHECKING:
     from modelyard.project import Project

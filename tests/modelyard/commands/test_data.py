@@ -6,9 +6,9 @@ import yaml
 from click.testing import CliRunner
 
 from modelyard.commands.data import data
-from modelyard.datasets import catalogue as catalogue_module
 from modelyard.errors import ConfigurationError, FetchError
-from tests.modelyard.datasets.public_data_server import toy_dataset
+from modelyard.public_data import catalogue as catalogue_module
+from tests.modelyard.public_data.public_data_server import toy_dataset
 
 CONTENT = {"a.csv": b"a,b\n1,2\n", "deep/b.csv": b"b" * 1000}
 
@@ -54,7 +54,7 @@ def test_fetch_shows_licence_and_citation_before_it_fetches(folder):
 
 
 def test_a_licence_is_shown_even_if_the_fetch_then_fails(folder, monkeypatch):
-    monkeypatch.setattr("modelyard.datasets.download._PAUSES_S", ())
+    monkeypatch.setattr("modelyard.public_data.download._PAUSES_S", ())
     said = run("fetch", "second", exit_code=FetchError.exit_code)
     assert said.index("CC0-1.0") < said.index("no connection")
     assert "`kedro data fetch second`" in said

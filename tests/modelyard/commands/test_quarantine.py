@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from modelyard import registry
+from modelyard import projects
 from modelyard.commands.quarantine import quarantine
-from modelyard.quarantine import folder, read_released
 from modelyard.records import Column, Contract
+from modelyard.validation.quarantine import folder, read_released
 
 CONTRACT = Contract(
     key="payment_id",
@@ -27,9 +27,9 @@ BETWEEN, MISSING = "amount_eur values must be between 0 and 100", "amount_eur mu
 @pytest.fixture
 def toy(data_directory, monkeypatch):
     """A project 'toy' whose last run rejected one row that may be released and one that needs a correction."""
-    monkeypatch.setattr(registry, "check_project_name", lambda name: None)
-    monkeypatch.setattr(registry, "project_names", lambda: ["toy"])
-    monkeypatch.setattr(registry, "load_project", lambda name: types.SimpleNamespace(contract=CONTRACT))
+    monkeypatch.setattr(projects, "check_project_name", lambda name: None)
+    monkeypatch.setattr(projects, "project_names", lambda: ["toy"])
+    monkeypatch.setattr(projects, "load_project", lambda name: types.SimpleNamespace(contract=CONTRACT))
     folder("toy").mkdir(parents=True)
     pl.DataFrame(
         {

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from modelyard.feature_store.quick_import import load_feast
+from modelyard.startup.feast import load_feast
 
 load_feast()
 

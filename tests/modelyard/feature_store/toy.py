@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from modelyard.errors import ModelyardError
-from modelyard.feature_store.quick_import import load_feast
 from modelyard.feature_store.schema import Feature, FeatureView
 from modelyard.feature_store.store import FeatureStore
+from modelyard.startup.feast import load_feast
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 STEPS = {"os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "sqlite3.connect"}

@@ -9,9 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from modelyard.registry import load_project
-from modelyard.stages.monitor import MonitorParameters, Reference, make_summarise
-from modelyard.stages.register import Registration
+from modelyard.model_registry.registration import Reference, Registration
+from modelyard.monitoring.reference import MonitorParameters
+from modelyard.projects import load_project
+from modelyard.stages.monitor import make_summarise
 
 PROJECT = "fraud_detection"
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -66,7 +67,7 @@ class Watched:
 @pytest.fixture(scope="session")
 def fitted_model(tmp_path_factory):
     from modelyard.project import FitRun
-    from modelyard.stages.examples import learning_rows
+    from modelyard.scoring import learning_rows
     from pipelines.fraud_detection.boosting import BoosterParameters
     from pipelines.fraud_detection.train import FitParameters, NetworkParameters, fit
 
@@ -78,13 +79,12 @@ def fitted_model(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def watched(tmp_path_factory, migrated_database, fitted_model):
-    from modelyard.datasets.model_registry import CHAMPION, RegisteredVersion
+    from modelyard.catalog.model_versions import RegisteredVersion
     from modelyard.feature_store.schema import schema_digest
-    from modelyard.mlflow_store import client
+    from modelyard.model_registry.versions import CHAMPION
     from modelyard.parameters import parameters_of
-    from modelyard.stages.evaluate import EvaluateParameters, intervals
-    from modelyard.stages.examples import rows_of
-    from modelyard.stages.train import with_predictions
+    from modelyard.scoring import EvaluateParameters, intervals, rows_of, with_predictions
+    from modelyard.tracking.mlflow_store import client
 
     project = load_project(PROJECT)
     data = tmp_path_factory.mktemp("monitor")

@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from modelyard.registry import load_project
-from modelyard.stages.monitor import MonitorParameters, judge, summarise_reference, watched_inputs
+from modelyard.monitoring.reference import MonitorParameters, summarise_reference, watched_inputs
+from modelyard.monitoring.verdict import judge
+from modelyard.projects import load_project
 from tests.modelyard.monitoring.conftest import PROJECT, examples_of, last_week
 
 

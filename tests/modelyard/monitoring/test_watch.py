@@ -12,9 +12,9 @@ from modelyard.commands.monitor import ALARM_EXIT_STATUS, monitor
 from modelyard.monitoring.html_report import _head
 from modelyard.monitoring.performance import is_worse, label_folder
 from modelyard.monitoring.windows import window_of
-from modelyard.registry import load_project
+from modelyard.projects import load_project
+from modelyard.serving.log_segments import SEGMENT_SUFFIX, served_folder
 from modelyard.serving.request_log import Entry, Logged, lines_of
-from modelyard.serving.served import SEGMENT_SUFFIX, served_folder
 from tests.modelyard.monitoring.conftest import PROJECT, examples_of, last_week
 
 NOW = datetime(2026, 5, 31, 12, tzinfo=UTC)
@@ -103,7 +103,7 @@ def test_a_page_begins_with_ten_alarms_and_folds_the_others_away(n_alarms, folde
 
 def is_tracked(n_alarms):
     """Waits for the process that brings the run to MLflow."""
-    from modelyard.mlflow_store import client
+    from modelyard.tracking.mlflow_store import client
 
     store = client()
     deadline = time.monotonic() + 60
@@ -163,10 +163,10 @@ def test_no_champion(mlflow_database):
 
 
 def test_a_version_without_a_reference(in_service, monkeypatch, tmp_path):
-    from modelyard.monitoring import versions
+    from modelyard.monitoring import watched_version as reference
 
-    version = versions.WatchedVersion(project=PROJECT, version="1", folder=tmp_path)
-    with pytest.raises(versions.ConfigurationError, match="carries no reference"):
+    version = reference.WatchedVersion(project=PROJECT, version="1", folder=tmp_path)
+    with pytest.raises(reference.ConfigurationError, match="carries no reference"):
         _ = version.summary
 
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from modelyard.retraining import definitions, journal, run
+from modelyard.retraining import definitions, history, retrain
 from modelyard.retraining.definitions import requests, retraining_job
 from modelyard.retraining.policy import POLICY_VARIABLE
-from modelyard.retraining.run import Outcome
+from modelyard.retraining.retrain import Outcome
 
 PROJECT = "fraud_detection"
 KINDS = (("schedule",), ("drift",), ("new_data",), ("schedule",))
@@ -25,9 +25,9 @@ class Scheduler:
         path = data / "promotion.yml"
         path.write_text(policy)
         monkeypatch.setenv(POLICY_VARIABLE, str(path))
-        monkeypatch.setattr(journal, "clock", lambda: self.now)
-        monkeypatch.setattr(run, "_run", self._retrained)
-        monkeypatch.setattr(run, "_judge", lambda project, triggers: Outcome("7", False, "as the test wishes"))
+        monkeypatch.setattr(history, "clock", lambda: self.now)
+        monkeypatch.setattr(retrain, "_run", self._retrained)
+        monkeypatch.setattr(retrain, "_judge", lambda project, triggers: Outcome("7", False, "as the test wishes"))
         self.now = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
         self.data, self.retrainings, self.fails_with = data, [], []
         self._home = tempfile.mkdtemp(dir=data)

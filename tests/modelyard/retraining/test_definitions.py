@@ -9,11 +9,11 @@ import dagster as dg
 import pytest
 
 from modelyard.errors import ConfigurationError
-from modelyard.registry import load_project, project_names
-from modelyard.retraining import journal, run, signals
-from modelyard.retraining.alerts import WEBHOOK_VARIABLE, alert
+from modelyard.projects import load_project, project_names
+from modelyard.retraining import history, retrain, signals
 from modelyard.retraining.definitions import DEFINITIONS, definitions, monitoring_job, retraining_job
-from modelyard.retraining.run import PARAMS_VARIABLE, RetrainingError
+from modelyard.retraining.notify import WEBHOOK_VARIABLE, alert
+from modelyard.retraining.retrain import PARAMS_VARIABLE, RetrainingError
 from tests.modelyard.retraining.scheduled import PROJECT
 
 WEEK = timedelta(days=7)
@@ -96,7 +96,7 @@ def test_a_failed_retraining_is_tried_again_with_growing_pauses(scheduler):
     logs = scheduler.instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
     assert [one.dagster_event.step_retry_data.seconds_to_wait for one in logs] == pytest.approx([0.1, 0.3])
     assert scheduler.alerts() == []
-    assert journal.read(PROJECT).events[-1]["event"] == "finished"
+    assert history.read(PROJECT).events[-1]["event"] == "finished"
 
 
 def test_after_the_last_attempt_people_are_told_and_the_trigger_is_closed(scheduler):
@@ -107,7 +107,7 @@ def test_after_the_last_attempt_people_are_told_and_the_trigger_is_closed(schedu
     told = json.loads(path.read_text())
     assert told["project"] == PROJECT
     assert "attempt 3" in told["details"]
-    assert journal.read(PROJECT).events[-1]["event"] == "failed"
+    assert history.read(PROJECT).events[-1]["event"] == "failed"
 
 
 def test_what_cannot_get_better_is_not_tried_again(scheduler):
@@ -121,7 +121,7 @@ def test_a_wrong_policy_is_an_alert_too(scheduler, monkeypatch):
     def wrong(project, triggers):
         raise ConfigurationError("The promotion policy is wrong.")
 
-    monkeypatch.setattr(run, "_judge", wrong)
+    monkeypatch.setattr(retrain, "_judge", wrong)
     scheduler.verdict(1)
     scheduler.look()
     assert "promotion policy" in scheduler.alerts()[0].read_text()
@@ -136,17 +136,17 @@ def test_a_person_starts_one_on_dagsters_page(scheduler):
     result = retraining_job(PROJECT).execute_in_process(instance=scheduler.instance)
     assert result.success
     assert len(scheduler.retrainings) == 1
-    assert journal.read(PROJECT).events[-1]["keys"] == []
+    assert history.read(PROJECT).events[-1]["keys"] == []
 
 
 def test_a_real_run_that_fails_ends_with_its_last_words(data_directory, monkeypatch):
     monkeypatch.setenv(PARAMS_VARIABLE, f"{PROJECT}.ingest.source=nowhere")
     said = []
     with pytest.raises(RetrainingError, match="nowhere") as caught:
-        run.retrain(PROJECT, [], said.append)
+        retrain.retrain(PROJECT, [], said.append)
     assert caught.value.is_permanent
     assert any("kedro run" in line for line in said)
-    assert not journal.read(PROJECT).handled
+    assert not history.read(PROJECT).handled
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from modelyard.stages.register import Registration
+from modelyard.model_registry.registration import Registration
 
 ROOT = Path(__file__).resolve().parents[3]
 PROJECT = "fraud_detection"
@@ -44,7 +44,7 @@ class Registry:
 
     @contextlib.contextmanager
     def client(self):
-        from modelyard.mlflow_store import client
+        from modelyard.tracking.mlflow_store import client
 
         with self.here():
             yield client()
@@ -59,9 +59,9 @@ class Registry:
 
     def add(self, model, *, gate="passed"):
         """Registers a version through the project's own code."""
-        from modelyard.datasets.model_registry import RegisteredVersion
+        from modelyard.catalog.model_versions import RegisteredVersion
         from modelyard.feature_store.schema import schema_digest
-        from modelyard.registry import load_project
+        from modelyard.projects import load_project
 
         schema = schema_digest(load_project(PROJECT).feature_views)
         record = {"feature_schema_digest": schema, "source": "test", "data_digest": "", "commit": "", "is_dirty": False}
@@ -81,7 +81,7 @@ class Registry:
 
     def files(self, version):
         """The folder of a version's files."""
-        from modelyard.serving.registry_view import RegistryView, files_of
+        from modelyard.model_registry.aliases import RegistryView, files_of
 
         with self.here(), files_of(RegistryView().candidate(PROJECT, str(version))) as folder:
             return folder
@@ -91,9 +91,9 @@ class Registry:
 def registry(tmp_path_factory, migrated_database):
     import polars as pl
 
-    from modelyard.feature_store.dataset import FeastFeatures
+    from modelyard.catalog.features import FeastFeatures
     from modelyard.project import FitRun
-    from modelyard.stages.examples import learning_rows
+    from modelyard.scoring import learning_rows
     from pipelines.fraud_detection.boosting import BoosterParameters
     from pipelines.fraud_detection.data import IngestParameters, PeriodParameters, ingest
     from pipelines.fraud_detection.features import FEATURE_VIEWS, FeatureParameters, derive_features

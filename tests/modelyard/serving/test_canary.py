@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from modelyard.serving.canary import Behaviour, CanaryPolicy, Watch, is_chosen, reason_to_roll_back
-from modelyard.serving.served import read_served
+from modelyard.serving.log_segments import read_served
 from tests.modelyard.serving.toy import TOY, order, toy_server, version
 
 PREDICT = "/v1/toy/predict"
@@ -18,7 +18,7 @@ def anyio_backend():
 
 @pytest.fixture(autouse=True)
 def _toy(data_directory, monkeypatch):
-    monkeypatch.setattr("modelyard.serving.served.load_project", lambda name: TOY)
+    monkeypatch.setattr("modelyard.serving.log_segments.load_project", lambda name: TOY)
 
 
 def behaviour(requests=1000, errors=0, p95_s=0.010):

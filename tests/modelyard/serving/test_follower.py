@@ -8,12 +8,12 @@ import threading
 import pytest
 
 from modelyard.errors import StorageError
+from modelyard.model_registry.aliases import Candidate, RegistryView
 from modelyard.serving import follower
 from modelyard.serving.app import build_app
+from modelyard.serving.loaded_version import LoadedVersion, check_tags
 from modelyard.serving.metrics import Metrics
-from modelyard.serving.registry_view import Candidate, RegistryView
-from modelyard.serving.settings import ServingSettings
-from modelyard.serving.versions import LoadedVersion, check_tags
+from modelyard.serving.server_settings import ServingSettings
 from tests.modelyard.serving.toy import TOY, Factor
 
 pytestmark = pytest.mark.anyio
@@ -202,7 +202,7 @@ async def test_a_registry_that_cannot_be_read_is_said_without_its_password():
 
 async def test_xgboost_starts_without_scikit_learn_which_others_may_still_import():
     code = (
-        "import sys; from modelyard.serving.quick_start import leave_out_estimators; leave_out_estimators();"
+        "import sys; from modelyard.startup.xgboost_alone import leave_out_estimators; leave_out_estimators();"
         "import xgboost; assert 'sklearn' not in sys.modules; xgboost.Booster(); import sklearn.base"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

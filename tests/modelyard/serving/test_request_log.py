@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from modelyard.serving import served
+from modelyard.serving import log_segments
+from modelyard.serving.log_segments import SEGMENT_SUFFIX, read_served, seal_leftovers, served_folder
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.request_log import Entry, Logged, RequestLog
-from modelyard.serving.served import SEGMENT_SUFFIX, read_served, seal_leftovers, served_folder
 from tests.modelyard.serving.conftest import PROJECT, running_server
 from tests.modelyard.serving.toy import TOY, Order, order, toy_server, version
 
@@ -23,7 +23,7 @@ def anyio_backend():
 
 @pytest.fixture
 def _toy(data_directory, monkeypatch):
-    monkeypatch.setattr(served, "load_project", lambda name: TOY)
+    monkeypatch.setattr(log_segments, "load_project", lambda name: TOY)
 
 
 def entry(request_id, *amounts, is_sampled=True):
@@ -219,7 +219,7 @@ def test_sigterm_answers_what_is_queued_seals_the_log_and_exits_with_0(registry,
 
 
 def post_example(server, request_id):
-    from modelyard.registry import load_project
+    from modelyard.projects import load_project
 
     example = load_project(PROJECT).api.example.model_dump(mode="json")
     answer = server.client.post(f"/v1/{PROJECT}/predict", json=example, headers={"X-Request-Id": request_id})

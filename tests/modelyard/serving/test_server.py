@@ -33,7 +33,7 @@ def _version_1_serves(request, registry):
 
 def rows_as_requests(registry, n):
     """Test rows, as JSON requests and as the frame that offline prediction takes."""
-    from modelyard.registry import load_project
+    from modelyard.projects import load_project
 
     api = load_project(PROJECT).api
     rows = registry.examples.tail(400).sample(n, seed=1)
@@ -42,7 +42,7 @@ def rows_as_requests(registry, n):
 
 
 def offline(registry, version, rows):
-    from modelyard.registry import load_project
+    from modelyard.projects import load_project
 
     return load_project(PROJECT).predict(registry.models[version], rows)["score"].to_list()
 
@@ -63,8 +63,8 @@ def test_single_is_batch_is_offline(server, registry):
 def test_by_key_is_predict_with_the_features_of_the_store(server, registry):
     import polars as pl
 
-    from modelyard.feature_store.dataset import FeastFeatures
-    from modelyard.registry import load_project
+    from modelyard.catalog.features import FeastFeatures
+    from modelyard.projects import load_project
 
     api = load_project(PROJECT).api
     last = registry.examples["event_time"].max()
@@ -135,7 +135,7 @@ def test_twenty_swaps_under_load_drop_and_mix_nothing(server, registry):
 
 
 def answers_of(registry, version, requests):
-    from modelyard.registry import load_project
+    from modelyard.projects import load_project
 
     project = load_project(PROJECT)
     decoded = project.api.decode([project.api.request.model_validate(request) for request in requests])
@@ -164,7 +164,7 @@ def test_a_version_with_broken_files_is_refused(server, registry, broken):
 def test_a_version_that_answers_nonsense_is_refused(server, registry):
     import torch
 
-    from modelyard.mlflow_model import load
+    from modelyard.model_registry.mlflow_model import load
 
     with registry.here():
         sick = load(registry.files(2))

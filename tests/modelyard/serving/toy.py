@@ -13,9 +13,9 @@ from modelyard.errors import DataContractError
 from modelyard.project import Api, Metrics, ModelFormat, Project
 from modelyard.records import Column, Contract
 from modelyard.serving.app import build_app
+from modelyard.serving.loaded_version import LoadedVersion
 from modelyard.serving.metrics import Metrics as ServerMetrics
-from modelyard.serving.settings import ServingSettings
-from modelyard.serving.versions import LoadedVersion
+from modelyard.serving.server_settings import ServingSettings
 
 
 class Order(BaseModel):

@@ -5,7 +5,8 @@ import pytest
 
 from modelyard.errors import DataContractError
 from modelyard.records import Column, Contract
-from modelyard.stages.examples import SplitParameters, learning_rows, with_split
+from modelyard.scoring import learning_rows
+from modelyard.stages.examples import SplitParameters, with_split
 
 CONTRACT = Contract(
     columns=(

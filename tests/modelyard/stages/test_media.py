@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from kedro.io.core import DatasetError
 
-from modelyard.datasets.tables import MappedTable
+from modelyard.catalog.tables import MappedTable
 from modelyard.errors import DataContractError
 from modelyard.records import Column, Contract, Media
 from modelyard.stages.media import split_media, with_media

@@ -20,12 +20,14 @@ from filelock import FileLock
 from kedro.pipeline import Node, Pipeline
 from kedro.validation.type_extractor import TypeExtractor
 
-from modelyard import tracking
+from modelyard.arrow_mmap import read_mapped, write_mapped
 from modelyard.errors import BusyError, ConfigurationError, ModelyardError, StorageError
-from modelyard.mapped import read_mapped, write_mapped
+from modelyard.project import Pruned
 from modelyard.stages import tune as stage
 from modelyard.stages.train import RunParameters
-from modelyard.stages.tune import STORAGE_VARIABLE, Pruned, TuneParameters, make_tune
+from modelyard.stages.tune import make_tune
+from modelyard.tracking import journal as tracking
+from modelyard.tuning.parameters import STORAGE_VARIABLE, TuneParameters
 from modelyard.tuning.search import Search
 from modelyard.tuning.study import configured_suggestions, generations, mend_journal, sample_generation
 from modelyard.tuning.worker import PruningRule, Reports, judge_of

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from modelyard.errors import DataContractError, StorageError
-from modelyard.stages.examples import learning_rows
+from modelyard.scoring import learning_rows
 from pipelines.climate_pattern_recognition.data import known_ceiling
 from pipelines.climate_pattern_recognition.evaluate import ScoreParameters, floor, predict, score
 from pipelines.climate_pattern_recognition.gaussian import crps

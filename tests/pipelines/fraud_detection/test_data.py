@@ -8,8 +8,8 @@ import pytest
 from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
-from modelyard.digest import table_digest
 from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.lineage.table_digest import table_digest
 from modelyard.project import FitRun
 from modelyard.stages.validate import ValidateParameters, accept_records, make_validate
 from modelyard.tasks.ranking import average_precision

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from modelyard.digest import table_digest
+from modelyard.lineage.table_digest import table_digest
 from modelyard.tasks.ranking import average_precision, roc_auc
 from pipelines.fraud_detection.alerts import card_days, costs, raise_alerts
 from pipelines.fraud_detection.evaluate import ScoreParameters, figures, floor, predict, score

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from modelyard.digest import table_digest
+from modelyard.lineage.table_digest import table_digest
 from pipelines.fraud_detection.features import FEATURE_VIEWS, FeatureParameters, derive_features, time_flags
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from modelyard.digest import table_digest
 from modelyard.errors import ConfigurationError, DataContractError, StorageError
+from modelyard.lineage.table_digest import table_digest
 from pipelines.fraud_detection.evaluate import predict
 from pipelines.fraud_detection.inputs import input_columns, model_inputs
 from pipelines.fraud_detection.model import load, probabilities, save

@@ -100,7 +100,7 @@ def test_no_file_of_the_run_is_a_pickle(run, data):
 def test_the_online_store_answers_what_the_offline_store_says_for_the_same_moment(reporting, data, monkeypatch):
     import polars as pl
 
-    from modelyard.feature_store.dataset import FeastFeatures
+    from modelyard.catalog.features import FeastFeatures
 
     monkeypatch.setenv("MODELYARD_DATA_DIR", str(data))
     features = FeastFeatures(

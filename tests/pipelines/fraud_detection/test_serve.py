@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from modelyard.feature_store.schema import feature_names
-from modelyard.mlflow_model import signature
+from modelyard.model_registry.mlflow_model import signature
 from pipelines.fraud_detection.evaluate import predict
 from pipelines.fraud_detection.features import FEATURE_VIEWS
 from pipelines.fraud_detection.serve import EXAMPLE, FraudRequest, FraudResponse, decode, encode

@@ -14,7 +14,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from modelyard.errors import DataContractError
-from modelyard.stages.examples import learning_rows
+from modelyard.scoring import learning_rows
 from pipelines.fraud_detection.evaluate import ScoreParameters, floor, predict, score
 from pipelines.fraud_detection.train import (
     AlertParameters,

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from modelyard.stages.monitor import watched_inputs
+from modelyard.monitoring.reference import watched_inputs
 from pipelines.stock_market_prediction.evaluate import predict
 from pipelines.stock_market_prediction.pipeline import PROJECT
 from pipelines.stock_market_prediction.serve import EXAMPLE, StockRequest, decode, encode

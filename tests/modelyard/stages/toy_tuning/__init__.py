@@ -22,7 +22,8 @@ from modelyard.parameters import Parameters
 from modelyard.project import FitRun, Metrics, ModelFormat, Project
 from modelyard.records import Column, Contract
 from modelyard.stages.train import RunParameters
-from modelyard.stages.tune import TuneParameters, make_tune
+from modelyard.stages.tune import make_tune
+from modelyard.tuning.parameters import TuneParameters
 
 if TYPE_CHECKING:
     import optuna

@@ -97,7 +97,7 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
             where="starter_project.ingest.path",
             way_out="set it to a CSV or Parquet file, or choose source: simulated",
         )
-    from modelyard.datasets.own_table import read_own_table
+    from modelyard.own_data.table import read_own_table
 
     return read_own_table(Path(params.path), CONTRACT, params.columns, params.timezone)
 

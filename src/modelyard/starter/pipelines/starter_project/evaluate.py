@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from modelyard.parameters import Parameters
-from modelyard.stages.examples import SplitParameters, rows_of, with_split
+from modelyard.scoring import rows_of
+from modelyard.stages.examples import SplitParameters, with_split
 
 from .data import CONTRACT, SimulationParameters, simulate
 from .model import INPUTS, FailureModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelyard.project import FitRun
-from modelyard.stages.examples import rows_of
+from modelyard.scoring import rows_of
 
 from .evaluate import failure_probabilities, inputs_of, roc_auc
 from .model import FailureModel, FitParameters, build_network

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from modelyard.errors import ConfigurationError
 from modelyard.project import FitRun
-from modelyard.stages.examples import SplitParameters, learning_rows, rows_of, with_split
+from modelyard.scoring import learning_rows, rows_of
+from modelyard.stages.examples import SplitParameters, with_split
 from pipelines.starter_project.data import (
     CONTRACT,
     IngestParameters,

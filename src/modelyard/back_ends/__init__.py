@@ -1,0 +1,1 @@
+"""The servers that several machines share: PostgreSQL, Redis, S3."""

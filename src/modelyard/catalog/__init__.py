@@ -1,0 +1,1 @@
+"""The Kedro datasets that `conf/base/catalog.yml` names."""

@@ -1,1 +1,0 @@
-"""Public data, and the Kedro datasets of the catalog."""

@@ -1,0 +1,150 @@
+"""What the registry says: which version carries which alias, and what is known of a version.
+
+Asked twice a second, so it must be cheap: a database is asked with one SELECT on MLflow's tables (through MLflow's
+client the same takes a hundred times as long, and importing it costs seconds at every start). A tracking server that
+is named by an address is asked through the client.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from modelyard.errors import StorageError
+from modelyard.model_registry.versions import CHALLENGER, CHAMPION
+from modelyard.tracking.mlflow_store import tracking_uri
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_ALIASES = "SELECT name, alias, version FROM registered_model_aliases WHERE workspace = 'default'"
+_VERSION = (
+    "SELECT v.source, m.artifact_location FROM model_versions v"
+    " LEFT JOIN logged_models m ON v.source = 'models:/' || m.model_id"
+    " WHERE v.workspace = 'default' AND v.name = :name AND v.version = :version"
+)
+_TAGS = "SELECT key, value FROM model_version_tags WHERE workspace = 'default' AND name = :name AND version = :version"
+
+Aliases = Mapping[tuple[str, str], str]
+"""(project, alias) to version."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A registered version that may be served.
+
+    Args:
+        project: The registered model's name.
+        version: Its number.
+        source: What it was made from; another one under the same number is another version.
+        location: Folder or URI of its files.
+        tags: Of the version.
+    """
+
+    project: str
+    version: str
+    source: str
+    location: str
+    tags: Mapping[str, str]
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Equal only for the same version with the same files."""
+        return self.version, self.source
+
+
+class RegistryView:
+    """Reads the registry at ``uri``; may be used from several threads.
+
+    Args:
+        uri: MLflow tracking URI; None: :func:`modelyard.tracking.mlflow_store.tracking_uri`.
+    """
+
+    def __init__(self, uri: str | None = None) -> None:
+        self._uri = uri or tracking_uri()
+        self._engine: Engine | None = None
+
+    def aliases(self) -> Aliases:
+        """The aliases ``champion`` and ``challenger`` of all projects; empty while there is no registry yet.
+
+        Raises:
+            StorageError: The registry cannot be read.
+        """
+        if self._uri.startswith("http"):
+            found = self._aliases_of_server()
+        elif self._is_missing():
+            found = {}
+        else:
+            found = {(name, alias): str(version) for name, alias, version in self._rows(_ALIASES)}
+        return {key: version for key, version in found.items() if key[1] in (CHAMPION, CHALLENGER)}
+
+    def candidate(self, project: str, version: str) -> Candidate:
+        """What is known of a version.
+
+        Raises:
+            StorageError: There is no such version, or the registry cannot be read.
+        """
+        if self._uri.startswith("http"):
+            from modelyard.tracking.mlflow_store import client
+
+            found = client().get_model_version(project, version)
+            return Candidate(
+                project=project,
+                version=version,
+                source=found.source or "",
+                location=found.source or "",
+                tags=found.tags,
+            )
+        rows = self._rows(_VERSION, name=project, version=int(version))
+        if not rows:
+            raise StorageError(f"{project} has no version {version}.", where=_without_secret(self._uri))
+        source, location = rows[0]
+        tags = {key: value or "" for key, value in self._rows(_TAGS, name=project, version=int(version))}
+        return Candidate(project=project, version=version, source=source, location=location or source, tags=tags)
+
+    def _is_missing(self) -> bool:
+        return self._uri.startswith("sqlite:///") and not Path(self._uri.removeprefix("sqlite:///")).exists()
+
+    def _aliases_of_server(self) -> dict[tuple[str, str], str]:
+        from modelyard.tracking.mlflow_store import client
+
+        models = client().search_registered_models(max_results=1000)
+        return {(model.name, alias): str(version) for model in models for alias, version in model.aliases.items()}
+
+    def _rows(self, statement: str, **values: Any) -> list[Any]:
+        from sqlalchemy import create_engine, text
+        from sqlalchemy.exc import SQLAlchemyError
+        from sqlalchemy.pool import NullPool
+
+        try:
+            if self._engine is None:
+                self._engine = create_engine(self._uri, poolclass=NullPool)
+            with self._engine.connect() as connection:
+                return list(connection.execute(text(statement), values))
+        except SQLAlchemyError as error:
+            raise StorageError(
+                f"The registry cannot be read: {str(error).splitlines()[0]}",
+                where=_without_secret(self._uri),
+                way_out="see that the database can be reached; what is loaded goes on serving",
+            ) from error
+
+
+@contextlib.contextmanager
+def files_of(candidate: Candidate) -> Iterator[Path]:
+    """The version's MLflow model folder: in place where it is a local folder, else a download."""
+    parts = urlsplit(candidate.location)
+    if parts.scheme in ("", "file"):
+        yield Path(unquote(parts.path))
+        return
+    from modelyard.tracking.mlflow_store import download_version
+
+    with tempfile.TemporaryDirectory() as temporary:
+        yield download_version(candidate.project, candidate.version, Path(temporary))
+
+
+def _without_secret(uri: str) -> str:
+    parts = urlsplit(uri)
+    return uri if not parts.password else uri.replace(f":{parts.password}@", ":***@")

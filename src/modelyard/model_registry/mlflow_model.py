@@ -1,0 +1,173 @@
+"""How a registered model looks to MLflow: the project's own request schema in, its responses out, no pickle inside.
+
+``mlflow models serve -m models:/<project>@challenger --env-manager local`` loads this module (the ``loader_module`` of
+the saved model), which loads the project's model by the project's own code.
+"""
+
+import json
+import math
+import warnings
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from modelyard.errors import ConfigurationError, StorageError
+from modelyard.files import sha256_of_file
+from modelyard.projects import load_project
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+    from modelyard.project import Project
+
+_PROJECT_FILE, _CHECKSUMS_FILE = "project.json", "checksums.json"
+_TYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
+
+
+def save(project: "Project", model: Any, folder: Path) -> None:
+    """Writes ``model`` as an MLflow model folder: the project's format plus signature and input example.
+
+    Args:
+        project: The project's record.
+        model: Its model.
+        folder: Must not exist.
+    """
+    import tempfile
+
+    import mlflow.pyfunc
+
+    from modelyard.lineage.run_context import library_versions
+
+    with tempfile.TemporaryDirectory() as temporary:
+        native = Path(temporary) / "data"
+        native.mkdir()
+        project.model_format.save(model, native)
+        (native / _PROJECT_FILE).write_text(json.dumps({"project": project.name}))
+        versions = library_versions()
+        with warnings.catch_warnings():
+            # MLflow asks for an input example, to infer a signature by calling the model; ours is known.
+            warnings.simplefilter("ignore", UserWarning)
+            mlflow.pyfunc.save_model(
+                path=str(folder),
+                loader_module=__name__,
+                data_path=str(native),
+                signature=signature(project.api.request, project.api.response),
+                pip_requirements=[f"{name}=={version}" for name, version in versions.items() if name != "python"],
+            )
+    example = {"dataframe_records": [project.api.example.model_dump(mode="json")]}
+    (folder / "serving_input_example.json").write_text(json.dumps(example, indent=2))
+    (folder / _CHECKSUMS_FILE).write_text(json.dumps(_checksums(folder), indent=2))
+
+
+def load(folder: Path) -> Any:
+    """The project's model from an MLflow model folder.
+
+    Raises:
+        StorageError: A file is missing or not the one that was saved. Looked at first, because native readers may
+            never return from a cut-off file (XGBoost 3.2).
+    """
+    checksums = folder / _CHECKSUMS_FILE
+    if checksums.exists():
+        recorded, found = json.loads(checksums.read_text()), _checksums(folder)
+        wrong = sorted(name for name in recorded if found.get(name) != recorded[name])
+        if wrong:
+            raise StorageError(
+                f"The model's files are damaged or missing: {', '.join(wrong)}.",
+                where=str(folder),
+                way_out="restore them, or register the version again",
+            )
+    native = folder / "data" / "data" if (folder / "data" / "data").is_dir() else folder / "data"
+    return _project_in(native).model_format.load(native)
+
+
+def signature(request: "type[BaseModel]", response: "type[BaseModel]") -> "ModelSignature":
+    """MLflow signature of the request and response models: scalars, and lists of scalars.
+
+    Raises:
+        ConfigurationError: A field has another type.
+    """
+    from mlflow.models import ModelSignature
+
+    return ModelSignature(inputs=_schema(request), outputs=_schema(response))
+
+
+class _Served:
+    """The pyfunc interface over one loaded project model."""
+
+    def __init__(self, project: "Project", model: Any) -> None:
+        self._project, self._model = project, model
+
+    def predict(self, model_input: "pd.DataFrame", params: dict[str, Any] | None = None) -> "pd.DataFrame":
+        """Answers one response for each row.
+
+        Args:
+            model_input: Columns are the request's fields.
+            params: Not used; part of MLflow's interface.
+        """
+        import pandas as pd
+
+        api = self._project.api
+        requests = [api.request.model_validate(_without_missing(row)) for row in model_input.to_dict("records")]
+        predictions = self._project.predict(self._model, api.decode(requests))
+        return pd.DataFrame([response.model_dump(mode="json") for response in api.encode(predictions)])
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in (folder / "data").rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files}
+
+
+def _load_pyfunc(data_path: str) -> _Served:
+    project = _project_in(Path(data_path))
+    return _Served(project, project.model_format.load(Path(data_path)))
+
+
+def _project_in(native: Path) -> "Project":
+    return load_project(json.loads((native / _PROJECT_FILE).read_text())["project"])
+
+
+def _without_missing(row: dict[str, Any]) -> dict[str, Any]:
+    return {str(key): value for key, value in row.items() if not (isinstance(value, float) and math.isnan(value))}
+
+
+def _schema(model: "type[BaseModel]") -> Any:
+    from mlflow.types import ColSpec, Schema
+
+    return Schema(
+        [
+            ColSpec(_mlflow_type(name, field), name=name, required=field.is_required())
+            for name, field in model.model_fields.items()
+        ]
+    )
+
+
+def _mlflow_type(name: str, field: "FieldInfo") -> Any:
+    from mlflow.types.schema import Array, DataType
+
+    annotation = _plain(field.annotation)
+    if get_origin(annotation) in (list, tuple):
+        inner = next(option for option in get_args(annotation) if option is not Ellipsis)
+        return Array(DataType[_TYPES[_plain(inner)]])
+    if get_origin(annotation) is Literal:
+        annotation = type(get_args(annotation)[0])
+    if annotation in _TYPES:
+        return DataType[_TYPES[annotation]]
+    if getattr(annotation, "__name__", "") in ("datetime", "date", "AwareDatetime"):
+        return DataType.string  # as in JSON; the request model parses it
+    raise ConfigurationError(
+        f"Field '{name}' has type {annotation}, which an MLflow signature cannot carry.",
+        way_out="use str, int, float, bool, datetime, or a list of str, int, float or bool",
+    )
+
+
+def _plain(annotation: Any) -> Any:
+    """A type without its constraints (``Annotated``) and without ``| None``."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    options = [option for option in get_args(annotation) if option is not type(None)]
+    if get_origin(annotation) in (Union, UnionType) and len(options) == 1:
+        return _plain(options[0])
+    return annotation

@@ -1,0 +1,143 @@
+"""Promotion: who carries the alias ``champion``, who carried it before, and the way back."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from modelyard.errors import ConfigurationError
+from modelyard.model_registry.versions import CHAMPION, version_by_alias
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+HISTORY_TAG = "champion_history"
+"""Tag of the registered model: the champions in their order, up to the one that was promoted last."""
+
+PROMOTED_TAG = "promoted"
+"""Tag of a version: when it was promoted last, and by whom."""
+
+_KEPT = 50
+
+
+class Promotion(NamedTuple):
+    """What changed.
+
+    Args:
+        version: The champion now.
+        previous: The champion before; None where there was none.
+    """
+
+    version: str
+    previous: str | None
+
+
+def promote(project: str, version: str, *, by: str = "a person") -> Promotion:
+    """Makes ``version`` the champion; the server follows.
+
+    The history is written before the alias: a kill between the two leaves the old champion, and a history whose last
+    entry never served, which :func:`rollback` and the next promotion recognise by the alias.
+
+    Args:
+        project: The registered model.
+        version: Number of the version.
+        by: Who or what promotes; kept on the version.
+
+    Raises:
+        ConfigurationError: There is no such version, or its gate did not pass.
+        BusyError: Another process has locked MLflow's database for long.
+        StorageError: The database cannot be written.
+    """
+    from modelyard.tracking.mlflow_store import client, readable_failures
+
+    with readable_failures():
+        store = client()
+        _check(_found(store, project, version))
+        previous = _champion(store, project)
+        if previous == version:
+            return Promotion(version, previous)
+        history = [*_history_to(store, project, previous), version]
+        store.set_registered_model_tag(project, HISTORY_TAG, " ".join(history[-_KEPT:]))
+        store.set_model_version_tag(project, version, PROMOTED_TAG, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by {by}")
+        store.set_registered_model_alias(project, CHAMPION, version)
+    return Promotion(version, previous)
+
+
+def rollback(project: str) -> Promotion:
+    """Gives the alias back to the champion before today's; again, to the one before that.
+
+    Raises:
+        ConfigurationError: No earlier champion is known that still exists and may serve.
+        BusyError: Another process has locked MLflow's database for long.
+        StorageError: The database cannot be written.
+    """
+    from modelyard.tracking.mlflow_store import client, readable_failures
+
+    with readable_failures():
+        store = client()
+        current = _champion(store, project)
+        earlier = [version for version in _history_to(store, project, current) if version != current]
+        for version in reversed(earlier):
+            if _may_serve(store, project, version):
+                store.set_registered_model_alias(project, CHAMPION, version)
+                return Promotion(version, current)
+    raise ConfigurationError(
+        f"No earlier champion of {project} is known that could serve"
+        + (f"; version {current} is the champion." if current else ", and there is no champion."),
+        where=f"tag {HISTORY_TAG} of the registered model {project}",
+        way_out=f"choose one: kedro promote {project} --version N",
+    )
+
+
+def _history_to(store: "MlflowClient", project: str, current: str | None) -> list[str]:
+    """Champions up to and including ``current``; what stands behind it was rolled back or never served.
+
+    A champion that a person set in the MLflow UI is not in the tag: it comes after all that are.
+    """
+    history: list[str] = store.get_registered_model(project).tags.get(HISTORY_TAG, "").split()
+    if current is None:
+        return history
+    if current in history:
+        return history[: len(history) - history[::-1].index(current)]
+    return [*history, current]
+
+
+def _champion(store: "MlflowClient", project: str) -> str | None:
+    found = version_by_alias(store, project, CHAMPION)
+    return str(found.version) if found else None
+
+
+def _found(store: "MlflowClient", project: str, version: str) -> "ModelVersion":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.get_model_version(project, version)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        numbers = sorted(int(one.version) for one in store.search_model_versions(f"name = '{project}'"))
+        raise ConfigurationError(
+            f"{project} has no version {version}.",
+            where="the model registry",
+            way_out=f"it has {', '.join(map(str, numbers))}" if numbers else f"kedro run --pipeline={project}",
+        ) from error
+
+
+def _check(version: "ModelVersion") -> None:
+    gate = version.tags.get("gate", "")
+    if gate == "passed":
+        return
+    reason = version.tags.get("gate_reason", "")
+    raise ConfigurationError(
+        f"The gate of {version.name} version {version.version} "
+        + (f"failed: {reason}." if gate == "failed" else "has given no verdict."),
+        where="tag gate of the version",
+        way_out="promote another one, or train a better one; the server would refuse this one, too",
+    )
+
+
+def _may_serve(store: "MlflowClient", project: str, version: str) -> bool:
+    try:
+        _check(_found(store, project, version))
+    except ConfigurationError:  # deleted since, or its verdict was taken back
+        return False
+    return True

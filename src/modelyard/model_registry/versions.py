@@ -1,0 +1,32 @@
+"""Versions of a registered model: found by alias, loaded by number."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+def version_by_alias(store: "MlflowClient", project: str, alias: str) -> "ModelVersion | None":
+    """The version of ``project`` that carries ``alias``, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.get_model_version_by_alias(project, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def load_version(project: str, version: str) -> Any:
+    """The project's model of a registered version."""
+    from modelyard.model_registry.mlflow_model import load
+    from modelyard.tracking.mlflow_store import download_version
+
+    with tempfile.TemporaryDirectory() as temporary:
+        return load(download_version(project, version, Path(temporary)))

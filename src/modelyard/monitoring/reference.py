@@ -1,0 +1,137 @@
+"""The reference of a version: what its inputs and predictions looked like on the test rows, as counts."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from modelyard.model_registry.registration import Reference
+from modelyard.parameters import Parameters
+from modelyard.project import Project
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from modelyard.monitoring.columns import Integers
+
+_FEWEST_ROWS_OF_A_DAY = 200
+
+
+class MonitorParameters(Parameters):
+    """When a difference is an alarm: it must be real and it must be large."""
+
+    n_bins: int = Field(10, ge=2, le=100, description="Bins of a number, between quantiles of the reference.")
+    n_sample_rows: int = Field(2_000, ge=100, le=20_000, description="Rows of each side that the HTML report draws.")
+    alpha: float = Field(0.01, gt=0, lt=1, description="Chance of any false finding in a window, all columns together.")
+    min_distance: float = Field(
+        0.1, ge=0, le=1, description="Distance, beyond that of the training rows, of a large drift."
+    )
+    min_rows: int = Field(200, ge=20, description="Windows with fewer rows are reported without tests.")
+    max_missing_rise: float = Field(0.02, ge=0, le=1, description="By how much the share of missing values may rise.")
+    max_unknown_share: float = Field(
+        0.01, ge=0, le=1, description="Share of rows, beyond that of the reference to training rows, out of range."
+    )
+    min_labels: int = Field(200, ge=20, description="Labelled rows below which the metric is told but not judged.")
+
+
+def watched_inputs(project: Project, examples: "pl.DataFrame") -> list[str]:
+    """The columns that are watched: what the model is given in service, but no identifiers, times and secrets."""
+    from modelyard.monitoring.columns import is_watchable
+
+    contract = project.contract
+    left_out = {contract.key, contract.event_time, contract.target, contract.group, "split"}
+    left_out |= {view.entity for view in project.feature_views}
+    left_out |= {column.name for column in contract.columns if column.sensitive}
+    given = project.api.decode([project.api.example]).columns
+    return [name for name in given if name in examples and name not in left_out and is_watchable(examples.schema[name])]
+
+
+def summarise_reference(
+    project: Project,
+    rows: "pl.DataFrame",
+    predictions: "pl.DataFrame",
+    learned: "pl.DataFrame",
+    params: MonitorParameters,
+) -> Reference:
+    """The reference without its metric.
+
+    Args:
+        project: Says what is watched and which rows belong together.
+        rows: Records with features, N rows.
+        predictions: What ``predict`` returns for them, N rows.
+        learned: Earlier rows that the model has learned from; they widen the known range, and their distance from
+            ``rows`` is one that the model has been seen to cope with.
+        params: Number of bins and of rows in the sample.
+    """
+    from modelyard.monitoring.columns import clusters_of, days_in, is_watchable
+    from modelyard.monitoring.statistics import cluster_size
+
+    sensitive = {column.name for column in project.contract.columns if column.sensitive}
+    answers = [name for name, dtype in predictions.schema.items() if is_watchable(dtype) and name not in sensitive]
+    table = rows.select(watched_inputs(project, rows)).hstack(predictions.select(answers))
+    clusters = clusters_of(rows, cluster_columns(project), project.contract.event_time)
+    columns = [
+        {"name": name, "role": "prediction" if name in answers else "input"}
+        | _summary(table[name], learned[name] if name in learned.columns else None, clusters, params.n_bins)
+        for name in table.columns
+    ]
+    summary = {
+        "format": 1,
+        "n_rows": rows.height,
+        "columns": columns,
+        "clusters": {name: cluster_size(codes) for name, codes in clusters.items()},
+        "days": days_in(rows, project.contract.event_time),
+    }
+    return Reference(summary, sample_of(table, params))
+
+
+def sample_of(table: "pl.DataFrame", params: MonitorParameters) -> "pl.DataFrame":
+    """Rows for figures, with lists as they are watched."""
+    from modelyard.monitoring.columns import flat
+
+    sample = table.sample(min(params.n_sample_rows, table.height), seed=0)
+    return sample.with_columns(flat(column) for column in sample)
+
+
+def cluster_columns(project: Project) -> list[str]:
+    """Columns whose equal values mark rows that resemble each other: the contract's group, the features' entities."""
+    names = [project.contract.group, *(view.entity for view in project.feature_views)]
+    return [name for name in dict.fromkeys(names) if name and name != project.contract.key]
+
+
+def _summary(
+    series: "pl.Series", learned: "pl.Series | None", clusters: "Mapping[str, Integers]", n_bins: int
+) -> dict[str, Any]:
+    from modelyard.monitoring.columns import bins_of, count, describe, n_bins_of, widened
+    from modelyard.monitoring.statistics import design_effect, jensen_shannon
+
+    column, usual_distance, usual_unknown = describe(series, n_bins), 0.0, 0.0
+    counted, bins = count(series, column), bins_of(series, column)
+    effects = {name: design_effect(bins, n_bins_of(column), codes) for name, codes in clusters.items()}
+    if learned is not None:
+        usual_distance = jensen_shannon(count(learned, column).counts, counted.counts)
+        usual_unknown = count(series, describe(learned, n_bins)).n_unknown / max(len(series), 1)
+        column = widened(column, learned)
+    return column | {
+        "usual_distance": usual_distance,
+        "usual_unknown": usual_unknown,
+        "day_distance": _day_distance(bins, n_bins_of(column), clusters.get("day")),
+        "counts": counted.counts.tolist(),
+        "n_missing": counted.n_missing,
+        "mean": counted.mean,
+        "effects": effects,
+    }
+
+
+def _day_distance(bins: "Integers", n_bins: int, days: "Integers | None") -> float:
+    """How far the reference's own days lie from it at most: nights, weekends, payday."""
+    import numpy as np
+
+    from modelyard.monitoring.statistics import jensen_shannon
+
+    if days is None:
+        return 0.0
+    table = np.bincount(days[bins >= 0] * n_bins + bins[bins >= 0], minlength=(days.max() + 1) * n_bins)
+    table = table.reshape(-1, n_bins)
+    large = table[table.sum(axis=1) >= _FEWEST_ROWS_OF_A_DAY]
+    return max((jensen_shannon(table.sum(axis=0), day) for day in large), default=0.0)

@@ -1,0 +1,166 @@
+"""The verdict: is what was served another population than the reference, and is the difference large?"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from modelyard.monitoring.reference import MonitorParameters, cluster_columns
+from modelyard.project import Project
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from modelyard.monitoring.columns import Counted
+
+TEST = "chi-square, Rao-Scott"
+
+_SHORT = 0.75
+"""A window of less than this share of the reference's days may be a part of the week, and is allowed its oddity."""
+
+_FEWEST_UNKNOWN = 5.0
+"""Effective rows with unknown values that an alarm needs: one customer's rows are about one."""
+
+
+def judge(
+    project: Project, summary: Mapping[str, Any], table: "pl.DataFrame", params: MonitorParameters
+) -> dict[str, Any]:
+    """The verdict on a window's inputs and predictions; nothing of the reference's rows is read.
+
+    Args:
+        project: Says which rows belong together.
+        summary: :attr:`Reference.summary`.
+        table: The window's rows, M rows; may lack watched columns and identifiers.
+        params: What counts as large and as certain.
+
+    Returns:
+        ``n_rows``, ``is_drifted``, ``columns``, ``prediction``, ``quality`` (findings), ``alarms`` (words).
+    """
+    from modelyard.monitoring.columns import clusters_of, count, days_in
+    from modelyard.monitoring.statistics import cluster_size
+
+    event_time = project.contract.event_time
+    clusters = clusters_of(table, cluster_columns(project), event_time)
+    # A customer whom the window does not name is taken to have as many rows a day as in the reference.
+    growth = (days_in(table, event_time) or summary["days"]) / summary["days"] if summary["days"] else 1.0
+    sizes = {name: size * growth for name, size in summary["clusters"].items()}
+    sizes |= {name: cluster_size(codes) for name, codes in clusters.items()}
+    present = [column for column in summary["columns"] if column["name"] in table.columns]
+    pairs = [(column, count(table[column["name"]], column)) for column in present]
+    drift, missing, effects = _tested(summary, pairs, sizes, growth < _SHORT, params)
+    quality = [
+        finding
+        for (column, counted), p_value, effect in zip(pairs, missing, effects, strict=True)
+        for finding in _quality(column, counted, p_value, effect, params)
+    ]
+    inputs = [found for (column, _), found in zip(pairs, drift, strict=True) if column["role"] == "input"]
+    answers = [found for (column, _), found in zip(pairs, drift, strict=True) if column["role"] == "prediction"]
+    drifted = sorted((found for found in drift if found["is_drifted"]), key=lambda found: -found["distance"])
+    return {
+        "n_rows": table.height,
+        "is_tested": table.height >= params.min_rows,
+        "is_drifted": bool(drifted),
+        "columns": inputs,
+        "prediction": {"is_drifted": any(found["is_drifted"] for found in answers), "columns": answers},
+        "quality": quality,
+        "not_served": [c["name"] for c in summary["columns"] if c["name"] not in table.columns],
+        "alarms": [_drift_words(found, {c["name"]: c for c, _ in pairs}[found["name"]]) for found in drifted]
+        + [finding["words"] for finding in quality if finding["is_alarm"]],
+    }
+
+
+def _tested(
+    summary: Mapping[str, Any],
+    pairs: "list[tuple[dict[str, Any], Counted]]",
+    sizes: Mapping[str, float],
+    is_short: bool,
+    params: MonitorParameters,
+) -> tuple[list[dict[str, Any]], list[float], list[float]]:
+    """What each column's drift test found, the p-values of more missing values, and the window's design effects.
+
+    The p-values of both are adjusted as one family.
+    """
+    import numpy as np
+
+    from modelyard.monitoring.statistics import (
+        Clustering,
+        chi_square,
+        effect_in_window,
+        holm,
+        jensen_shannon,
+    )
+
+    tests, missing, window_effects = [], [], []
+    for column, counted in pairs:
+        by = {name: Clustering(effect, summary["clusters"][name]) for name, effect in column["effects"].items()}
+        effects = (max([1.0, *column["effects"].values()]), effect_in_window(by, sizes))
+        window_effects.append(effects[1])
+        before = np.array(column["counts"])
+        tests.append((jensen_shannon(before, counted.counts), *chi_square(before, counted.counts, effects)))
+        absent_before = np.array([before.sum(), column["n_missing"]])
+        absent = np.array([counted.counts.sum(), counted.n_missing])
+        missing.append(chi_square(absent_before, absent, effects)[2])
+    adjusted = holm([*(test[3] for test in tests), *missing])
+    usual = [max(c["usual_distance"], c["day_distance"] if is_short else 0.0) for c, _ in pairs]
+    drift = [
+        {
+            "name": column["name"],
+            "test": TEST,
+            "statistic": statistic,
+            "degrees_of_freedom": freedom,
+            "p_value_adjusted": p_value,
+            "distance": distance,
+            "threshold": params.min_distance + allowed,
+            "mean_before": column["mean"],
+            "mean": counted.mean,
+            "is_drifted": _n_rows(counted) >= params.min_rows
+            and p_value < params.alpha
+            and distance >= params.min_distance + allowed,
+        }
+        for (column, counted), (distance, statistic, freedom, _), p_value, allowed in zip(
+            pairs, tests, adjusted, usual, strict=False
+        )
+    ]
+    return drift, adjusted[len(tests) :], window_effects
+
+
+def _n_rows(counted: "Counted") -> int:
+    return int(counted.counts.sum()) + counted.n_missing
+
+
+def _quality(
+    column: Mapping[str, Any], counted: "Counted", p_value: float, effect: float, params: MonitorParameters
+) -> Iterator[dict[str, Any]]:
+    """Findings of one column: missing values, new categories, values out of range, a value that never changes."""
+    name, n_values = column["name"], int(counted.counts.sum())
+    n_rows, n_before = _n_rows(counted), sum(column["counts"]) + column["n_missing"]
+    is_tested = n_rows >= params.min_rows
+    share, before = counted.n_missing / max(n_rows, 1), column["n_missing"] / max(n_before, 1)
+    if share > before:
+        words = f"{name}: {share:.1%} of the values are missing, {before:.1%} in the reference"
+        is_alarm = is_tested and share - before >= params.max_missing_rise and p_value < params.alpha
+        yield _finding(name, "missing", share, words, is_alarm)
+    if counted.n_unknown:
+        share = counted.n_unknown / n_values
+        kind = "unknown_category" if column["kind"] == "category" else "out_of_range"
+        what = "are categories" if column["kind"] == "category" else "lie outside the range"
+        words = f"{name}: {share:.1%} of the values {what} that the reference does not have, such as {counted.example}"
+        if column["kind"] == "number":
+            words = f"{name}: {share:.1%} of the values lie outside the reference's range, such as {counted.example}"
+        is_large = share >= params.max_unknown_share + column["usual_unknown"]
+        is_alarm = is_tested and is_large and counted.n_unknown / effect >= _FEWEST_UNKNOWN
+        yield _finding(name, kind, share, words, is_alarm)
+    usual = max(column["counts"], default=0) / max(sum(column["counts"]), 1)
+    if counted.is_constant and n_values > 1 and usual < 1:
+        words = f"{name}: all {n_values:,} values are the same; in the reference they vary"
+        yield _finding(name, "constant", 1.0, words, is_tested and usual <= 0.95)
+
+
+def _finding(name: str, kind: str, share: float, words: str, is_alarm: bool) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "share": share, "words": words, "is_alarm": is_alarm}
+
+
+def _drift_words(found: Mapping[str, Any], column: Mapping[str, Any]) -> str:
+    what = "predictions have" if column["role"] == "prediction" else "values have"
+    words = f"{found['name']}: its {what} drifted (distance {found['distance']:.2f}, p {found['p_value_adjusted']:.1g})"
+    if column["kind"] == "number":
+        words += f", mean {found['mean_before']:.4g} before, {found['mean']:.4g} now"
+    return words

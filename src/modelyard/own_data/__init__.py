@@ -1,0 +1,1 @@
+"""A user's own files, read by the contract of a project."""

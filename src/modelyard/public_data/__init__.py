@@ -1,0 +1,1 @@
+"""Public data sets: the catalogue, and how their files get here verified."""

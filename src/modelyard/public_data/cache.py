@@ -1,0 +1,101 @@
+"""What of a public data set is on this disk, and whether it is the published one."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelyard.errors import StorageError
+from modelyard.files import sha256_of_file, write_text
+from modelyard.paths import data_directory
+from modelyard.public_data.catalogue import PublicDataset, PublishedFile
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """One data set's folder ``data/01_raw/<name>``, and the fetcher's own notes beside it.
+
+    Args:
+        dataset: The catalogue's entry.
+        root: The folder of all raw data.
+    """
+
+    dataset: PublicDataset
+    root: Path
+
+    @classmethod
+    def of(cls, dataset: PublicDataset) -> "Cache":
+        """The data set's place in the data folder."""
+        return cls(dataset, data_directory() / "01_raw")
+
+    @property
+    def folder(self) -> Path:
+        """Holds the verified files and nothing else."""
+        return self.root / self.dataset.name
+
+    @property
+    def notes(self) -> Path:
+        """Holds the lock, unfinished downloads, and what has been verified."""
+        return self.root / ".fetch" / self.dataset.name
+
+    def is_verified(self) -> bool:
+        """Whether each file's size and time of change are those that it had when its bytes were verified."""
+        try:
+            noted = json.loads(self._manifest.read_text(encoding="utf-8"))
+            return noted == self._state() and not self.foreign_files()
+        except (OSError, ValueError):
+            return False
+
+    def remember(self) -> None:
+        """Notes the present state as verified; where the disk cannot be written, it is verified again next time."""
+        try:
+            write_text(self._manifest, json.dumps(self._state()))
+        except StorageError as error:
+            logger.debug("%s: not noted as verified: %s", self.dataset.name, error.found)
+
+    def forget(self) -> None:
+        """Makes the next fetch read all bytes again."""
+        self._manifest.unlink(missing_ok=True)
+
+    def problems(self) -> dict[str, str]:
+        """Reads all bytes: path to what is wrong with a file; empty where all are the published ones."""
+        checked = ((file.path, self._problem(file)) for file in self.dataset.all_files())
+        return {path: problem for path, problem in checked if problem}
+
+    def foreign_files(self) -> list[str]:
+        """Files that are not the data set's; hidden ones, which desktops leave everywhere, do not count."""
+        known = {file.path for file in self.dataset.all_files()}
+        return sorted(path for path in self._present() if path not in known)
+
+    @property
+    def _manifest(self) -> Path:
+        return self.notes / "verified.json"
+
+    def _state(self) -> dict[str, list[str | int]]:
+        state: dict[str, list[str | int]] = {}
+        for file in self.dataset.all_files():
+            status = (self.folder / file.path).stat()
+            state[file.path] = [file.sha256, status.st_size, status.st_mtime_ns]
+        return state
+
+    def _problem(self, file: PublishedFile) -> str:
+        path = self.folder / file.path
+        if not path.is_file():
+            return "missing"
+        size = path.stat().st_size
+        if size != file.bytes:
+            return f"{size} bytes, not {file.bytes}"
+        try:
+            found = sha256_of_file(path)
+        except OSError as error:
+            return f"cannot be read ({error.strerror})"
+        return "" if found == file.sha256 else f"changed: sha256 is {found[:12]}…, not {file.sha256[:12]}…"
+
+    def _present(self) -> Iterator[str]:
+        for path in self.folder.rglob("*"):
+            relative = path.relative_to(self.folder)
+            if path.is_file() and not any(part.startswith(".") for part in relative.parts):
+                yield relative.as_posix()

@@ -1,0 +1,102 @@
+"""What was retrained, and for what: one line for each event, the truth for every scheduler.
+
+Dagster's own records say what it launched. Whether a trigger has been dealt with must survive a second daemon, a lost
+Dagster database and a kill at any moment, so it is written here, before and after each retraining, under the lock of
+the project (:func:`modelyard.retraining.retrain.retrain`).
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from modelyard.files import writing
+from modelyard.paths import data_directory
+
+Event = Literal["watched", "started", "attempt_ended", "finished", "failed", "cancelled", "given_up"]
+_ENDS = ("finished", "failed", "cancelled", "given_up")
+
+
+class Journal(NamedTuple):
+    """What the lines say together; see :class:`modelyard.retraining.decision.Situation`.
+
+    ``starts`` counts those that left no word of their end: killed, or still under way.
+    """
+
+    since: datetime | None
+    known_digest: str | None
+    handled: Mapping[str, datetime]
+    starts: Mapping[str, int]
+    events: tuple[dict[str, Any], ...]
+
+
+def clock() -> datetime:
+    """The time (UTC); the one place of this package that asks for it."""
+    return datetime.now(UTC)
+
+
+def journal_path(project: str) -> Path:
+    """``data/dagster/journal/<project>.jsonl``."""
+    return data_directory() / "dagster" / "journal" / f"{project}.jsonl"
+
+
+def write(project: str, event: Event, keys: Iterable[str] = (), *, at: datetime | None = None, **details: Any) -> None:
+    """Appends one line and brings it to the disk.
+
+    Raises:
+        StorageError: The disk is full or read-only.
+    """
+    path = journal_path(project)
+    line = json.dumps({"at": (at or clock()).isoformat(), "event": event, "keys": list(keys), **details})
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            # In front, too: a line that a kill cut short must not swallow this one.
+            file.write(f"\n{line}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read(project: str) -> Journal:
+    """All events so far; half a line that a kill left is passed over."""
+    path = journal_path(project)
+    events = [_parsed(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    known = tuple(event for event in events if event)
+    watched = next((event for event in known if event["event"] == "watched"), None)
+    started: Counter[str] = Counter(key for event in known if event["event"] == "started" for key in event["keys"])
+    started.subtract(key for event in known if event["event"] == "attempt_ended" for key in event["keys"])
+    return Journal(
+        since=datetime.fromisoformat(watched["at"]) if watched else None,
+        known_digest=_last_digest(known),
+        handled={
+            key: datetime.fromisoformat(event["at"])
+            for event in known
+            if event["event"] in _ENDS
+            for key in event["keys"]
+        },
+        starts=dict(started),
+        events=known,
+    )
+
+
+def _last_digest(events: Iterable[Mapping[str, Any]]) -> str | None:
+    """The data's digest when watching began, or the one that was dealt with last."""
+    known: str | None = None
+    for event in events:
+        if event["event"] == "watched":
+            known = event.get("data_digest") or known
+        elif event["event"] in _ENDS:
+            digests = [key.removeprefix("new_data:") for key in event["keys"] if key.startswith("new_data:")]
+            known = digests[-1] if digests else known
+    return known
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) and "keys" in event else {}

@@ -1,0 +1,144 @@
+"""A version in memory, and what it must have shown before it may answer anybody."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from modelyard.errors import ModelyardError
+from modelyard.feature_store.schema import schema_digest
+from modelyard.model_registry.aliases import Candidate, files_of
+from modelyard.model_registry.mlflow_model import load
+from modelyard.model_registry.registration import SCHEMA_TAG
+
+if TYPE_CHECKING:
+    import polars as pl
+    from pydantic import BaseModel
+
+    from modelyard.project import Project
+
+Reason = Literal["gate", "schema", "files", "smoke"]
+
+
+class RefusalError(ModelyardError):
+    """A version that must not serve.
+
+    Args:
+        reason: Which check it failed.
+        found: What was found.
+        where: The version.
+        way_out: What helps.
+    """
+
+    def __init__(self, reason: Reason, found: str, *, where: str = "", way_out: str = "") -> None:
+        super().__init__(found, where=where, way_out=way_out)
+        self.reason = reason
+
+
+class Answered(NamedTuple):
+    """N predictions.
+
+    Args:
+        predictions: What ``predict`` returned, N rows.
+        responses: What ``encode`` made of them.
+    """
+
+    predictions: "pl.DataFrame"
+    responses: "list[BaseModel]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedVersion:
+    """One version, ready to answer; never changed after it was made.
+
+    Args:
+        project: The project's record.
+        version: Number in the registry.
+        identity: See :class:`modelyard.model_registry.aliases.Candidate`.
+        model: The project's model.
+    """
+
+    project: "Project"
+    version: str
+    identity: tuple[str, str]
+    model: Any
+
+    def answer(self, requests: "Sequence[BaseModel]") -> Answered:
+        """Decodes, predicts and encodes with this version from beginning to end.
+
+        Raises:
+            ValueError: The project did not answer each request once.
+        """
+        predictions = self.project.predict(self.model, self.project.api.decode(requests))
+        responses = self.project.api.encode(predictions)
+        if len(responses) != len(requests):
+            raise ValueError(f"{len(requests)} requests got {len(responses)} answers")
+        return Answered(predictions, responses)
+
+
+def load_checked(project: "Project", candidate: Candidate) -> LoadedVersion:
+    """Loads a version beside whatever serves and lets it show that it works.
+
+    Raises:
+        RefusalError: Its gate did not pass, it knows other features than this code, its files do not load, or it does
+            not answer the project's example.
+    """
+    where = f"{candidate.project} version {candidate.version}"
+    check_tags(project, candidate)
+    try:
+        with files_of(candidate) as folder:
+            model = load(folder)
+    except Exception as error:  # whatever a project's loader meets: the version is refused, with the reason
+        raise RefusalError(
+            "files", f"Its files do not load: {_told(error)}", where=where, way_out="register it again"
+        ) from error
+    version = LoadedVersion(project=project, version=candidate.version, identity=candidate.identity, model=model)
+    try:
+        check_example(version)
+    except Exception as error:  # as above
+        raise RefusalError(
+            "smoke",
+            f"It does not answer the project's example: {_told(error)}",
+            where=where,
+            way_out="see whether the code fits the version, or register it again",
+        ) from error
+    return version
+
+
+def check_tags(project: "Project", candidate: Candidate) -> None:
+    """Checks what the registry says of the version.
+
+    Raises:
+        RefusalError: The gate did not pass, or the features are others than this code's.
+    """
+    where = f"{candidate.project} version {candidate.version}"
+    gate = candidate.tags.get("gate", "missing")
+    if gate != "passed":
+        reason = candidate.tags.get("gate_reason", "")
+        raise RefusalError(
+            "gate",
+            f"Its gate says '{gate}'" + (f": {reason}" if reason else "."),
+            where=where,
+            way_out="train a better one; or correct its tag 'gate' in MLflow if you know better",
+        )
+    if candidate.tags.get(SCHEMA_TAG, "") not in ("", schema_digest(project.feature_views)):
+        raise RefusalError(
+            "schema",
+            "It was trained on another feature schema than this code's.",
+            where=where,
+            way_out="serve it with the commit it was trained at, or train again",
+        )
+
+
+def check_example(version: LoadedVersion) -> None:
+    """Checks that the project's example gets one answer that its response model accepts; NaN does not pass.
+
+    Raises:
+        ValueError: It does not.
+    """
+    api = version.project.api
+    (response,) = version.answer([api.example]).responses
+    api.response.model_validate_json(response.model_dump_json())
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

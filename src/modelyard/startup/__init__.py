@@ -1,0 +1,1 @@
+"""Start-up: what a process loads, and what it leaves out."""

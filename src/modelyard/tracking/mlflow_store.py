@@ -1,0 +1,175 @@
+"""The MLflow server or database that this repository writes to, ready to use.
+
+Importing mlflow takes seconds, so only the stages that read or write the registry, and the tracking writer, import
+this module's functions' contents.
+"""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelyard.back_ends.environment import VARIABLES, check_database, shown
+from modelyard.errors import BusyError, StorageError
+from modelyard.files import atomic_file, writing
+from modelyard.paths import data_directory, repository
+from modelyard.startup import telemetry
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TRACKING_VARIABLE, ARTIFACTS_VARIABLE = VARIABLES["tracking"], VARIABLES["artifacts"]
+
+DATABASE_PATIENCE_S = 20.0
+"""How long a locked SQLite database is waited for: as long as MLflow waits at each of its own statements."""
+
+
+def _state_directory() -> Path:
+    """Where the default database and artifacts lie: the repository, so that a bare ``mlflow ui`` there finds them.
+
+    A run whose data live elsewhere (``MODELYARD_DATA_DIR``: tests, reproductions) keeps its tracking there too.
+    """
+    return data_directory() if os.environ.get("MODELYARD_DATA_DIR") else repository()
+
+
+def tracking_uri() -> str:
+    """``$MLFLOW_TRACKING_URI``, or a SQLite database beside the data."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_state_directory() / 'mlflow.db'}"
+
+
+def shown_uri() -> str:
+    """:func:`tracking_uri` for messages: without a password."""
+    return shown(tracking_uri())
+
+
+def artifact_location(experiment: str) -> str | None:
+    """Where a new experiment keeps its artifacts; None leaves it to the tracking server that is named by an address.
+
+    Beside a database that is in a folder of ``$MLFLOW_DEFAULT_ARTIFACT_ROOT`` (``s3://bucket/folder``), or a local one.
+    """
+    if tracking_uri().startswith("http"):
+        return None
+    if root := os.environ.get(ARTIFACTS_VARIABLE):
+        return f"{root.rstrip('/')}/{experiment}"
+    return (_state_directory() / "mlartifacts" / experiment).as_uri()
+
+
+def client() -> "MlflowClient":
+    """A client on :func:`tracking_uri`; the database's tables are made by whoever comes first.
+
+    Raises:
+        BusyError: Another process has locked the database for long.
+        StorageError: The database cannot be made.
+    """
+    telemetry.switch_off()
+    # mlflow 3.17 uses what SQLAlchemy 2.1 deprecates.
+    warnings.filterwarnings("ignore", message=".*noload.*loader strategy is deprecated")
+    import mlflow
+
+    wished = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = tracking_uri()
+    if uri.startswith("sqlite:///"):
+        _make_database(Path(uri.removeprefix("sqlite:///")))
+        _wait_until_free(Path(uri.removeprefix("sqlite:///")))
+    elif uri.startswith("postgresql"):
+        check_database(uri, TRACKING_VARIABLE)  # MLflow itself would try for a minute
+    mlflow.set_tracking_uri(uri)
+    if wished is None:
+        # mlflow writes the environment too, where child processes would take it for the user's wish.
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or uri)
+
+
+def download_version(project: str, version: str, folder: Path) -> Path:
+    """Brings the files of a registered version into ``folder``.
+
+    Returns:
+        The MLflow model folder.
+
+    Raises:
+        mlflow.exceptions.MlflowException: There is no such version.
+    """
+    telemetry.switch_off()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow.artifacts import download_artifacts
+
+    found = client().get_model_version(project, version)
+    return Path(download_artifacts(found.source, dst_path=str(folder), tracking_uri=tracking_uri()))
+
+
+def _make_database(path: Path) -> None:
+    """Makes MLflow's SQLite database whole or not at all.
+
+    MLflow takes a fresh file through some fifty migrations; two processes at it, or a kill half-way, leave a file that
+    no MLflow can open again.
+    """
+    from filelock import FileLock
+    from mlflow import MlflowClient
+
+    if path.exists():
+        return
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            with atomic_file(path) as temporary:
+                MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments()
+
+
+def _wait_until_free(path: Path) -> None:
+    """MLflow gives its first look at a database five seconds only."""
+    import sqlite3
+
+    with readable_failures(), contextlib.closing(sqlite3.connect(path, timeout=DATABASE_PATIENCE_S)) as connection:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+
+
+@contextlib.contextmanager
+def readable_failures() -> Iterator[None]:
+    """Turns a locked database and a full disk, as they appear inside the block, into errors with a way out.
+
+    Raises:
+        BusyError: Another process has locked the database for long.
+        StorageError: The database or the artifacts cannot be written or read.
+    """
+    import sqlite3
+
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        with writing(_state_directory() / "mlartifacts"):
+            yield
+    except (sqlite3.OperationalError, OperationalError, MlflowException) as error:
+        if isinstance(error, MlflowException) and error.error_code != "TEMPORARILY_UNAVAILABLE":
+            raise
+        where = tracking_uri() if tracking_uri().startswith("sqlite:") else "the tracking server's database"
+        if "locked" in str(error):
+            raise BusyError(
+                f"Another process has locked MLflow's database for {DATABASE_PATIENCE_S:g} s.",
+                where=where,
+                way_out="end that process (a database browser, a copy under way), then run the same command again",
+            ) from error
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise StorageError(
+            f"MLflow's database cannot be used: {reason}.",
+            where=where,
+            way_out="free space or make the database reachable and writable, then run the same command again",
+        ) from error
+
+
+def experiment_id(store: "MlflowClient", name: str) -> str:
+    """Id of the experiment ``name``, made if it is missing (also when two processes make it at once)."""
+    from mlflow.exceptions import MlflowException
+
+    found = store.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(store.create_experiment(name, artifact_location=artifact_location(name)))
+        except MlflowException:
+            found = store.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)

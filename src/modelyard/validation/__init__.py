@@ -1,0 +1,1 @@
+"""Validation: rules, the rows that break them, quarantine, and the report."""

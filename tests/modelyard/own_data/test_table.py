@@ -1,0 +1,312 @@
+"""A user's own table: what is read, what is quarantined cell by cell, and what is refused with a way out."""
+
+import gzip
+from datetime import UTC, date, datetime
+
+import polars as pl
+import pytest
+
+from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.own_data.cells import read_text_cells, read_typed_cells
+from modelyard.own_data.table import read_own_table
+from modelyard.records import Column, Contract
+
+
+def column(name, dtype, **more):
+    return Column(name=name, dtype=dtype, description="A column.", **more)
+
+
+CONTRACT = Contract(
+    key="payment_id",
+    event_time="event_time",
+    target="is_fraud",
+    columns=(
+        column("payment_id", "string"),
+        column("customer_id", "int64"),
+        column("event_time", "datetime"),
+        column("amount_eur", "float64"),
+        column("is_fraud", "bool"),
+        column("city", "string", nullable=True),
+    ),
+)
+HEADER = "payment_id,customer_id,event_time,amount_eur,is_fraud,city\n"
+ROW = "p1,7,2024-01-02T03:04:05Z,12.5,0,Paris\n"
+FIRST = {
+    "payment_id": "p1",
+    "customer_id": 7,
+    "event_time": datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC),
+    "amount_eur": 12.5,
+    "is_fraud": False,
+    "city": "Paris",
+    "parse_errors": None,
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, name="own.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEADER + ROW,
+        (HEADER + ROW).replace(",", ";"),
+        (HEADER + ROW).replace(",", "\t"),
+        (HEADER + ROW).replace("\n", "\r\n"),
+        b"\xef\xbb\xbf" + (HEADER + ROW).encode(),
+        HEADER + ROW + "\n\n",
+        HEADER + ROW + ",,,,,\n",
+        HEADER.replace("\n", ",notes\n") + ROW.replace("\n", ',"a, b"\n'),
+    ],
+    ids=["comma", "semicolon", "tab", "windows", "byte order mark", "blank lines", "empty cells", "extra column"],
+)
+def test_csv_dialects_give_the_same_records(write, content):
+    records = read_own_table(write(content), CONTRACT, {})
+    assert records.rows(named=True) == [FIRST]
+    assert records.schema["event_time"] == pl.Datetime("us", "UTC")
+
+
+def test_renamed_columns_are_mapped_and_order_does_not_matter(write):
+    path = write("City,Amount,fraud,when,client,id\nParis,12.5,no,2024-01-02T03:04:05Z,7,p1\n")
+    names = {"payment_id": "id", "customer_id": "client", "event_time": "when", "amount_eur": "Amount"}
+    records = read_own_table(path, CONTRACT, names | {"is_fraud": "fraud", "city": "City"})
+    assert records.rows(named=True) == [FIRST]
+
+
+def test_missing_columns_are_all_named_with_the_nearest_and_the_parameter(write):
+    path = write("payment_id,Customer_ID,event_time,amount,is_fraud,city\n" + ROW)
+    with pytest.raises(DataContractError) as caught:
+        read_own_table(path, CONTRACT, {})
+    assert "'customer_id' (did you mean 'Customer_ID'?), 'amount_eur' (did you mean 'amount'?)" in caught.value.found
+    assert caught.value.way_out == "set ingest.columns: {customer_id: Customer_ID, amount_eur: amount}"
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "found"),
+    [
+        ("", "own.csv", "The data file is empty"),
+        (" \n\n", "own.csv", "The data file is empty"),
+        (HEADER, "own.csv", "a header and no rows"),
+        (HEADER + ",,,,,\n", "own.csv", "a header and no rows"),
+        ((HEADER + ROW.replace("Paris", "Orléans")).encode("latin-1"), "own.csv", "byte 0xe9"),
+        ((HEADER + ROW).encode("utf-16"), "own.csv", "text in UTF-16"),
+        (gzip.compress(ROW.encode(), mtime=0), "own.csv", "a gzip archive"),
+        (b"PK\x03\x04workbook", "own.csv", "a zip archive or an Excel workbook"),
+        (b"\x7fELF\0\0\0", "own.csv", "binary"),
+        (HEADER + ROW + 'p2,"7,2024-01-02T03:04:05Z,12.5,0,Paris\n', "own.csv", "cannot be split into rows"),
+        ("city," + HEADER + "x," + ROW, "own.csv", "more than one column called 'city'"),
+        (HEADER + ROW, "own.parquet", "This is no Parquet file"),
+        (b"PAR1" + ROW.encode(), "own.parquet", "truncated"),
+        (b"PAR1" + ROW.encode() + b"PAR1", "own.parquet", "damaged"),
+    ],
+)
+def test_a_file_that_cannot_be_understood_is_refused(write, content, name, found):
+    path = write(content, name)
+    with pytest.raises(DataContractError) as caught:
+        read_own_table(path, CONTRACT, {})
+    assert found in caught.value.found
+    assert str(path) in caught.value.where
+    assert caught.value.way_out
+
+
+def test_a_wrong_encoding_names_line_and_character(write):
+    path = write((HEADER + ROW + ROW.replace("Paris", "Orléans")).encode("latin-1"))
+    with pytest.raises(DataContractError, match="'é' in Windows-1252") as caught:
+        read_own_table(path, CONTRACT, {})
+    assert caught.value.where.endswith("line 3")
+
+
+@pytest.mark.parametrize(
+    ("columns", "timezone", "name", "message"),
+    [
+        ({"amount": "x"}, None, "own.csv", "no column 'amount'. Did you mean 'amount_eur'"),
+        ({}, "Europe/Pari", "own.csv", "no time zone 'Europe/Pari'. Did you mean 'Europe/Paris'"),
+        ({}, None, "onw.csv", "not there. Did you mean 'own.csv'"),
+    ],
+)
+def test_wrong_parameters_are_configuration_errors(write, columns, timezone, name, message):
+    path = write(HEADER + ROW).with_name(name)
+    with pytest.raises(ConfigurationError, match=message):
+        read_own_table(path, CONTRACT, columns, timezone)
+
+
+def test_cells_that_cannot_be_read_become_null_and_are_named(write):
+    path = write(HEADER + ROW + 'p2,seven,yesterday,"12,5",maybe,Rome\n')
+    records = read_own_table(path, CONTRACT, {})
+    assert records.row(0, named=True) == FIRST
+    assert records.select("customer_id", "event_time", "amount_eur", "is_fraud").row(1) == (None,) * 4
+    problems = records["parse_errors"][1].split("; ")
+    assert [problem.split(" ")[0] for problem in problems] == [
+        "customer_id:",
+        "event_time:",
+        "amount_eur:",
+        "is_fraud:",
+    ]
+    assert problems[2] == "amount_eur: '12,5' is no number: write a decimal point and no thousands separators (1234.5)"
+
+
+def test_uneven_lines_are_kept_and_named(write):
+    path = write(HEADER + ROW + "p2,7,2024-01-02T03:04:05Z,12,5,0,Paris\n\np3,7\n")
+    records = read_own_table(path, CONTRACT, {})
+    assert records["payment_id"].to_list() == ["p1", "p2", "p3"]
+    assert records["parse_errors"][0] is None
+    assert records["parse_errors"][1].startswith("line 3 has 7 fields where the header has 6: 'p2 | 7")
+    assert records["parse_errors"][2].startswith("line 5 has 2 fields where the header has 6")
+
+
+def test_times_without_any_zone_are_refused_until_one_is_given(write):
+    path = write(HEADER + ROW.replace("Z", ""))
+    with pytest.raises(DataContractError, match="have no time zone, for example '2024-01-02T03:04:05'") as caught:
+        read_own_table(path, CONTRACT, {})
+    assert "ingest.timezone" in caught.value.way_out
+    records = read_own_table(path, CONTRACT, {}, "Europe/Paris")
+    assert records["event_time"].to_list() == [datetime(2024, 1, 2, 2, 4, 5, tzinfo=UTC)]
+
+
+def test_mixed_time_zones_are_read_cell_by_cell():
+    text = pl.Series("t", ["2024-07-01T12:00:00+02:00", "2024-07-01 12:00", "2024-07-01T12:00Z", "2024-07-01"])
+    values, problems = read_text_cells(text, "datetime", "Europe/Paris")
+    assert [value.hour for value in values] == [10, 10, 12, 22]
+    assert problems.null_count() == 4
+    values, problems = read_text_cells(text, "datetime", None)
+    assert values.is_null().to_list() == [False, True, False, True]
+    assert problems[1] == "'2024-07-01 12:00' has no time zone: add an offset or set ingest.timezone"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-12-31T23:59:01.5Z", datetime(2024, 12, 31, 23, 59, 1, 500_000)),
+        ("2024-12-31T23:59:01,123456789 UTC", datetime(2024, 12, 31, 23, 59, 1, 123_456)),
+        ("2024-12-31 23:59-0530", datetime(2025, 1, 1, 5, 29)),
+        ("31.12.2024 23:59Z", datetime(2024, 12, 31, 23, 59)),
+        ("2024/2/9Z", datetime(2024, 2, 9)),
+        ("  2024-12-31T00:00+00  ", datetime(2024, 12, 31)),
+    ],
+)
+def test_common_formats_of_times(text, expected):
+    values, problems = read_text_cells(pl.Series([text]), "datetime", None)
+    assert values.to_list() == [expected.replace(tzinfo=UTC)]
+    assert problems[0] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("03/04/2024", "may have day or month first"),
+        ("2024-02-30T00:00Z", "is no date and time"),
+        ("2024-01-01T00:00:00+99:00", "is no date and time"),
+        ("1700000000", "is no date and time"),
+        ("2024-03-31 02:30", "does not exist in Europe/Berlin"),
+        ("2024-10-27 02:30", "is there twice in Europe/Berlin"),
+    ],
+)
+def test_times_that_are_none_or_not_one(text, problem):
+    values, problems = read_text_cells(pl.Series([text]), "datetime", "Europe/Berlin")
+    assert values[0] is None
+    assert problem in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype", "expected"),
+    [
+        ("9223372036854775807", "int64", 9223372036854775807),
+        ("3.0", "int64", 3),
+        (" 7 ", "int64", 7),
+        ("-1e-3", "float64", -0.001),
+        ("NaN", "float64", None),
+        ("N/A", "int64", None),
+        ("Yes", "bool", True),
+        ("0.0", "bool", False),
+        (" as it is ", "string", " as it is "),
+        ("NA", "string", "NA"),
+    ],
+)
+def test_cells_that_can_be_read(text, dtype, expected):
+    values, problems = read_text_cells(pl.Series([text]), dtype, None)
+    assert values.to_list() == [expected]
+    assert problems[0] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype", "problem"),
+    [
+        ("3.5", "int64", "is no whole number"),
+        ("9223372036854775808", "int64", "is no whole number"),
+        ("inf", "float64", "is no finite number"),
+        ("1e999", "float64", "is no finite number"),
+        ("1,234.50", "float64", "write a decimal point and no thousands separators"),
+        ("12 €", "float64", "is no number"),
+        ("x" * 100 + "\n", "float64", f"'{'x' * 60}…' is no number"),
+        ("2", "bool", "is neither true nor false"),
+    ],
+)
+def test_cells_that_cannot_be_read(text, dtype, problem):
+    values, problems = read_text_cells(pl.Series([text]), dtype, None)
+    assert values[0] is None
+    assert problem in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "dtype", "expected"),
+    [
+        (pl.Series([123.0, None]), "string", ["123", None]),
+        (pl.Series([1, 0], dtype=pl.Int8), "bool", [True, False]),
+        (pl.Series([True, None]), "int64", [1, None]),
+        (pl.Series([1.5, float("nan")]), "float64", [1.5, None]),
+        (pl.Series(["a"], dtype=pl.Categorical), "string", ["a"]),
+        (pl.Series([date(2024, 1, 1)]), "datetime", [datetime(2024, 1, 1, tzinfo=UTC)]),
+        (pl.Series([datetime(2024, 1, 1)], dtype=pl.Datetime("ns")), "datetime", [datetime(2024, 1, 1, tzinfo=UTC)]),
+    ],
+)
+def test_typed_columns(column, dtype, expected):
+    assert read_typed_cells(column, dtype, "UTC").values.to_list() == expected
+
+
+@pytest.mark.parametrize("column", [pl.Series([[1]]), pl.Series([1700000000]), pl.Series([b"x"])])
+def test_a_type_that_cannot_become_a_time_is_none(column):
+    assert read_typed_cells(column, "datetime", "UTC") is None
+
+
+def test_parquet_files_of_a_folder_are_read_in_order(tmp_path, write):
+    table = read_own_table(write(HEADER + ROW), CONTRACT, {}).drop("parse_errors")
+    folder = tmp_path / "months"
+    folder.mkdir()
+    with pytest.raises(DataContractError, match="no Parquet file"):
+        read_own_table(folder, CONTRACT, {})
+    table.with_columns(payment_id=pl.lit("p2")).write_parquet(folder / "b.parquet")
+    table.with_columns(pl.col("customer_id").cast(pl.Int32)).write_parquet(folder / "a.parquet")
+    records = read_own_table(folder, CONTRACT, {})
+    assert records["payment_id"].to_list() == ["p1", "p2"]
+    table.with_columns(customer_id=[[1]]).write_parquet(folder / "c.parquet")
+    with pytest.raises(DataContractError, match="do not fit together"):
+        read_own_table(folder, CONTRACT, {})
+
+
+def test_a_truncated_parquet_file_is_named(tmp_path, write):
+    table = read_own_table(write(HEADER + ROW), CONTRACT, {})
+    path = tmp_path / "own.parquet"
+    table.write_parquet(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataContractError, match="truncated"):
+        read_own_table(path, CONTRACT, {})
+
+
+def test_a_parquet_column_of_a_type_that_does_not_fit_is_refused(tmp_path, write):
+    path = tmp_path / "own.parquet"
+    read_own_table(write(HEADER + ROW), CONTRACT, {}).with_columns(amount_eur=[[1.0]]).write_parquet(path)
+    with pytest.raises(DataContractError, match="'amount_eur' holds List"):
+        read_own_table(path, CONTRACT, {})
+
+
+def test_an_official_split_is_kept_and_checked(write):
+    path = write(HEADER.replace("\n", ",split\n") + ROW.replace("\n", ",test\n") + ROW.replace("\n", ",later\n"))
+    records = read_own_table(path, CONTRACT, {})
+    assert records["split"].to_list() == ["test", None]
+    assert records["parse_errors"][1] == "split: 'later' is none of train, valid, test, unused"
