@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, field_validator
 
 from modelyard.errors import ConfigurationError
-from modelyard.parameters import Parameters
+from modelyard.parameters import SourceParameters
 from modelyard.records import Column, Contract
 from pipelines.climate_pattern_recognition.oscillations import OSCILLATIONS, Name
 from pipelines.climate_pattern_recognition.series import (
@@ -97,7 +97,7 @@ _SERIES = Contract(
 """What a file of one's own holds: a row for each month or day."""
 
 
-class IngestParameters(Parameters):
+class IngestParameters(SourceParameters):
     """Where the series comes from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.files import atomic_file
-from modelyard.parameters import Parameters
+from modelyard.parameters import Parameters, SourceParameters
 from modelyard.paths import data_directory
 from modelyard.records import Column, Contract
 from pipelines.fraud_detection.features import WINDOWS_DAYS
@@ -118,7 +118,7 @@ class PeriodParameters(Parameters):
         return timedelta(days=self.train_days + self.delay_days + self.test_days)
 
 
-class IngestParameters(Parameters):
+class IngestParameters(SourceParameters):
     """Where transactions come from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from modelyard.errors import ConfigurationError, DataContractError
-from modelyard.parameters import Parameters
+from modelyard.parameters import SourceParameters
 from modelyard.records import Column, Contract, Media
 from modelyard.tasks.earlier_rows import UNKNOWN
 from pipelines.medical_image_analysis import descriptors
@@ -55,7 +55,7 @@ _OFFICIAL_COUNTS = {"train": (4_708, 3_494), "valid": (524, 389), "test": (624, 
 """Split to pictures and pictures with pneumonia, as MedMNIST publishes them."""
 
 
-class IngestParameters(Parameters):
+class IngestParameters(SourceParameters):
     """Where radiographs come from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from modelyard.errors import ConfigurationError, DataContractError
-from modelyard.parameters import Parameters
+from modelyard.parameters import SourceParameters
 from modelyard.records import Column, Contract, Media
 from modelyard.tasks.earlier_rows import UNKNOWN
 from pipelines.music_generation import laws
@@ -41,7 +41,7 @@ CONTRACT = Contract(
         Media(
             name="roll",
             dtype="uint8",
-            shape=(),
+            shape=(None, 88),
             description="Piano roll, (T, 88) from A0 to C8: 1 where a key sounds in a frame, else 0.",
         ),
     ),
@@ -59,7 +59,7 @@ _OFFICIAL_COUNTS = {
 """Split to pieces and frames."""
 
 
-class IngestParameters(Parameters):
+class IngestParameters(SourceParameters):
     """Where pieces come from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")

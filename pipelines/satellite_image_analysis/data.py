@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from modelyard.errors import ConfigurationError, DataContractError
-from modelyard.parameters import Parameters
+from modelyard.parameters import SourceParameters
 from modelyard.records import Column, Contract, Media
 from pipelines.satellite_image_analysis import descriptors
 from pipelines.satellite_image_analysis.own_tiles import place_in_name, read_own_tiles
@@ -64,7 +64,7 @@ _OFFICIAL_COUNTS = {"train": (1_250, 625), "valid": (250, 125), "test": (500, 25
 """Split to tiles and damaged ones, of our part of the set."""
 
 
-class IngestParameters(Parameters):
+class IngestParameters(SourceParameters):
     """Where tiles come from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")

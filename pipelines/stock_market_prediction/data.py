@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from modelyard.errors import ConfigurationError, DataContractError
-from modelyard.parameters import Parameters
+from modelyard.parameters import Parameters, SourceParameters
 from modelyard.records import Column, Contract
 from pipelines.stock_market_prediction.bars import CLOSE, TargetParameters, records_of
 from pipelines.stock_market_prediction.simulator import SimulationParameters, simulate
@@ -92,7 +92,7 @@ class PeriodParameters(Parameters):
     )
 
 
-class IngestParameters(Parameters):
+class IngestParameters(SourceParameters):
     """Where daily bars come from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
-from modelyard import back_ends
+from modelyard.back_ends import environment as back_ends
 from modelyard.errors import BusyError, ConfigurationError, StorageError
 from modelyard.files import writing
 from modelyard.paths import data_directory

@@ -4,7 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from modelyard.gate import GateParameters
 from modelyard.monitoring.reference import MonitorParameters
-from modelyard.parameters import parameters_of
+from modelyard.parameters import NoParameters, parameters_of
 from modelyard.project import Project
 from modelyard.scoring import EvaluateParameters
 from modelyard.stages.evaluate import make_evaluate
@@ -103,7 +103,7 @@ def parameter_types(project: Project) -> dict[str, type]:
     return {
         "ingest": parameters_of(project.ingest),
         "validate": ValidateParameters,
-        "features": parameters_of(project.derive_features),
+        "features": parameters_of(project.derive_features) if project.derive_features else NoParameters,
         "split": SplitParameters,
         "run": RunParameters,
         "fit": parameters_of(project.fit),

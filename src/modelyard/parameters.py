@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from modelyard.errors import ConfigurationError
 
@@ -29,6 +29,25 @@ class Parameters(BaseModel):
                     hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(cls.model_fields)}"
                     raise ValueError(f"unknown parameter '{name}'; {hint}")
         return values
+
+
+class SourceParameters(Parameters):
+    """Where records come from; the base of every project's ingest parameters.
+
+    A project narrows ``source`` and ``dataset`` to a ``Literal`` of what it offers.
+    """
+
+    source: str = Field("simulated", description="Which of the sources.")
+    dataset: str = Field("", description="Public data set.")
+    path: str = Field("", description="Own data: a file or a folder.")
+    columns: Mapping[str, str] = Field(
+        {},
+        description="Own data: a contract's column to the file's, where they differ; names optional columns to read.",
+    )
+
+
+class NoParameters(Parameters):
+    """Of a stage that a project does not have."""
 
 
 def parameters_of(function: Callable[..., Any]) -> type[Parameters]:

@@ -9,10 +9,10 @@ Shapes used throughout: ``records``, ``examples`` and ``predictions`` are polars
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from modelyard.gate import standard_gate
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from modelyard.gate import Evaluation, GateParameters, Verdict
     from modelyard.parameters import Parameters
     from modelyard.records import Contract
+
+
+Device = Literal["auto", "cuda", "mps", "cpu"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Model(Protocol):
@@ -56,12 +60,16 @@ class FitRun:
             the same direction, after each epoch or block of boosting rounds; it raises
             :class:`Pruned` to end a hopeless trial (let it pass through).
         n_threads: CPU threads this fit may use.
+        device: Where to train: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        precision: What the forward and backward pass compute in: ``auto``, ``float32`` or ``bfloat16``.
     """
 
     seed: int
     folder: Path
     report: Callable[[int, float], None]
     n_threads: int
+    device: Device = "auto"
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +89,23 @@ class ModelFormat:
 class Metrics:
     """What is good, and what is trivial.
 
+    ``measure``, ``score`` and ``once`` take the same parameter model.
+
     Args:
-        score: ``score(rows, params)`` returns metric name to value for a frame of records joined with predictions;
-            called on validation rows, on test rows, and on bootstrap resamples of them, so keep it quick. Names are
-            scikit-learn's scorer names where they exist. A metric that the rows cannot answer is NaN.
-        primary: The metric that tuning optimises and the gate judges.
+        score: ``score(rows, params)`` returns metric name to value for a frame of records joined with predictions
+            (with what ``measure`` returned, where a project has it); called on validation rows, on test rows, and on
+            bootstrap resamples of them, so keep it quick. Names are scikit-learn's scorer names where they exist. A
+            metric that the rows cannot answer is NaN.
+        primary: The metric that tuning optimises and the gate judges; one of those that ``score`` returns.
         greater_is_better: Direction of ``primary``.
-        floor: ``floor(train, test)`` returns predictions for the rows of ``test`` from a trivial rule; the same
-            columns as ``predict`` returns.
+        floor: ``floor(train, test)`` returns predictions for the rows of ``test``, which come without the target, from
+            a trivial rule; the same columns as ``predict`` returns.
         slices: Columns of the records; metrics are also reported for each of their values.
+        measure: ``measure(examples, predictions, params)`` returns per-row statistics (overlap with a mask, n-gram
+            counts, log-likelihoods): N rows in the order of ``examples``, without columns of the records. It is called
+            once for each model, and sees the target and all media. None: ``score`` works on the predictions.
+        once: ``once(rows, params)`` returns metrics that are reported without an interval, because a resample does not
+            have them (a p-value, a distance of distributions). ``rows`` are those of ``score``.
     """
 
     score: Callable[[pl.DataFrame, Any], dict[str, float]]
@@ -97,6 +113,8 @@ class Metrics:
     greater_is_better: bool
     floor: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]
     slices: tuple[str, ...] = ()
+    measure: Callable[[pl.DataFrame, pl.DataFrame, Any], pl.DataFrame] | None = None
+    once: Callable[[pl.DataFrame, Any], dict[str, float]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +125,14 @@ class Api:
         request: One example as a client sends it.
         response: One answer.
         decode: Requests to a frame that ``predict`` takes.
-        encode: Predictions to one response for each request, in order.
+        encode: Answers to one response for each request, in order.
         example: A valid request; the registered model's input example and the server's smoke test.
+        answer: ``answer(model, frame)`` returns what the service says to a batch of decoded requests (M rows), which
+            ``encode`` takes. None: what ``predict`` returns.
+        timeout_s: Seconds until a request is given up with 504. None: the server's setting.
+        max_rows: Rows of one request; beyond them the answer is 413. None: the server's setting.
+        stream: ``stream(model, frame)`` yields the answer to one decoded request (M = 1) piece by piece, as values that
+            JSON knows; served as ``text/event-stream`` on a route of its own. None: there is no such route.
     """
 
     request: type[BaseModel]
@@ -116,6 +140,10 @@ class Api:
     decode: Callable[[Sequence[Any]], pl.DataFrame]
     encode: Callable[[pl.DataFrame], list[Any]]
     example: Any
+    answer: Callable[[Any, pl.DataFrame], pl.DataFrame] | None = None
+    timeout_s: float | None = None
+    max_rows: int | None = None
+    stream: Callable[[Any, pl.DataFrame], Iterator[Any]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,14 +158,15 @@ class Project:
             ``own``). The one stage that reads the outside world.
         expectations: ``expectations(params)`` returns Great Expectations expectations on the records; ``params`` are
             those of ``ingest``.
-        feature_views: The features' schema.
+        feature_views: The features' schema; empty where all that a model may know of an example stands in its row.
         derive_features: ``derive_features(records, params)`` returns view name to frame (entity, ``event_time``,
-            features); a row may only use what was known at its ``event_time``.
+            features); a row may only use what was known at its ``event_time``. None where there are no views.
         fit: ``fit(examples, params, run)`` returns a :class:`Model`; ``examples`` hold the splits ``train`` and
             ``valid`` only. Without ``valid`` rows it follows ``params`` exactly, with no early stopping.
         search_space: ``search_space(trial, params)`` returns ``params`` with the trial's suggestions.
         model_format: See :class:`ModelFormat`.
-        predict: ``predict(model, examples)`` returns the prediction columns for the same rows in the same order.
+        predict: ``predict(model, examples)`` returns the prediction columns for the same rows in the same order;
+            ``examples`` come without the target and without media that are targets.
         metrics: See :class:`Metrics`.
         figures: ``figures(rows, model)`` returns file stem to matplotlib figure, from the test rows with
             predictions, features and media.
@@ -151,8 +180,6 @@ class Project:
     contract: Contract
     ingest: Callable[[Any], pl.DataFrame]
     expectations: Callable[[Any], list[Expectation]]
-    feature_views: tuple[FeatureView, ...]
-    derive_features: Callable[[pl.DataFrame, Any], dict[str, pl.DataFrame]]
     fit: Callable[[pl.DataFrame, Any, FitRun], Model]
     search_space: Callable[[optuna.Trial, Any], Parameters]
     model_format: ModelFormat
@@ -161,4 +188,6 @@ class Project:
     figures: Callable[[pl.DataFrame, Any], Mapping[str, Figure]]
     api: Api
     schedule: str
+    feature_views: tuple[FeatureView, ...] = ()
+    derive_features: Callable[[pl.DataFrame, Any], dict[str, pl.DataFrame]] | None = None
     gate: Callable[[Evaluation, GateParameters], Verdict] = field(default=standard_gate)

@@ -12,8 +12,8 @@ from typing import Literal
 Dtype = Literal["string", "int64", "float64", "bool", "datetime"]
 """Column types of a contract. ``datetime`` is microseconds in UTC (``polars.Datetime("us", "UTC")``)."""
 
-MediaDtype = Literal["uint8", "int16", "int32", "float32"]
-"""Types of the numbers in a media column."""
+MediaDtype = Literal["uint8", "int16", "int32", "float32", "string"]
+"""Types of the values in a media column."""
 
 SPLITS = ("train", "valid", "test", "unused")
 """Values of the ``split`` column. ``unused`` rows (a label-delay gap, excluded examples) feed features only."""
@@ -43,19 +43,22 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Media:
-    """Pixels, samples or tokens of an example, as one column of numbers.
+    """Pixels, samples, tokens or texts of an example, as one column.
 
     Args:
         name: The column (``image``).
-        dtype: Type of one number.
-        shape: Shape of one example, in the project's order of axes; the column holds it flat. Empty: length varies.
+        dtype: Type of one value.
+        shape: Shape of one example, in the project's order of axes; the column holds it flat. None stands for the one
+            axis whose length varies from example to example, as in ``(None, 88)``. Empty: one value (one string).
         description: One sentence, with the range of the numbers and the axes.
+        role: ``target`` media (masks, boxes, reference texts) are seen by ``fit`` and ``Metrics.measure`` only.
     """
 
     name: str
     dtype: MediaDtype
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]
     description: str
+    role: Literal["input", "target"] = "input"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,7 @@ class Contract:
         columns: Every column that records may have; others are dropped at ingestion, with a word in the log.
         key: Name of the column that identifies a row (unique).
         event_time: Name of the ``datetime`` column saying when the example happened.
-        target: Name of the label's column.
+        target: Name of the label's column. None: nothing is labelled, and performance comes from the rows themselves.
         group: Column whose rows belong together (a customer, a patient): confidence intervals resample whole groups
             so that they stay honest when rows of one group resemble each other. None: rows are independent.
         media: What an example has beside its row; empty for tables.
@@ -75,7 +78,7 @@ class Contract:
     columns: tuple[Column, ...]
     key: str
     event_time: str
-    target: str
+    target: str | None = None
     group: str | None = None
     media: tuple[Media, ...] = ()
 
@@ -86,6 +89,11 @@ class Contract:
             KeyError: There is none.
         """
         return {column.name: column for column in self.columns}[name]
+
+    def hidden_columns(self) -> tuple[str, ...]:
+        """What ``predict`` must not see: the target, and media that are targets."""
+        media = [media.name for media in self.media if media.role == "target"]
+        return (*([self.target] if self.target else []), *media)
 
     def digest(self) -> str:
         """Hex sha256 over the contract's content; changes with any promise."""

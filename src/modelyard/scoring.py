@@ -40,14 +40,35 @@ def rows_of(examples: "pl.DataFrame", split: str) -> "pl.DataFrame":
 
 
 def score(project: Project, model: Any, examples: "pl.DataFrame", params: Any) -> dict[str, float]:
-    """The project's metrics of ``model`` on ``examples``."""
-    return project.metrics.score(with_predictions(project, model, examples), params)
+    """Returns the project's metrics of ``model`` on ``examples`` (records with features and media)."""
+    predictions = project.predict(model, without_answers(project, examples))
+    return project.metrics.score(scored_rows(project, examples, predictions, params), params)
 
 
-def with_predictions(project: Project, model: Any, examples: "pl.DataFrame") -> "pl.DataFrame":
-    """The records' columns of ``examples`` beside the model's predictions."""
+def without_answers(project: Project, examples: "pl.DataFrame") -> "pl.DataFrame":
+    """Returns ``examples`` as ``predict`` gets them: without the target and without media that are targets."""
+    return examples.drop(project.contract.hidden_columns(), strict=False)
+
+
+def scored_rows(project: Project, examples: "pl.DataFrame", predictions: "pl.DataFrame", params: Any) -> "pl.DataFrame":
+    """Returns what ``Metrics.score`` takes: the records' columns beside the predictions, or beside their measures.
+
+    Args:
+        project: Gives the contract and ``Metrics.measure``.
+        examples: N rows with target and media.
+        predictions: What ``predict`` returned for them, N rows.
+        params: Parameters of ``score``.
+
+    Raises:
+        ValueError: ``predict`` or ``measure`` did not return one row for each example.
+    """
     records = examples.select(column.name for column in project.contract.columns if column.name in examples.columns)
-    return records.hstack(project.predict(model, examples))
+    measure = project.metrics.measure
+    measured = predictions if measure is None else measure(examples, predictions, params)
+    for what, frame in (("predict", predictions), ("measure", measured)):
+        if frame.height != examples.height:
+            raise ValueError(f"{what}() of {project.name} returned {frame.height} rows for {examples.height} examples")
+    return records.hstack(measured)
 
 
 class Scores(NamedTuple):

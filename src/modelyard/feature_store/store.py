@@ -59,6 +59,9 @@ class FeatureStore:
             BusyError: Another process writes the same project's features, or the registry, for over a minute.
         """
         frames = checked_frames(self.views, frames)
+        if not self.views and (not self.folder.exists() or self.exists()):
+            self._write_none()
+            return
         load_feast()
         until = until or _latest(frames)
         with file_lock(self.folder):
@@ -73,6 +76,11 @@ class FeatureStore:
                 write_text(folder / "written.json", json.dumps(written))
             publish()
             self._feast()
+
+    def _write_none(self) -> None:
+        """A project without features leaves a folder that says so; Feast is not loaded for it."""
+        with file_lock(self.folder), atomic_directory(self.folder) as folder:
+            write_text(folder / "written.json", json.dumps({"schema": schema_digest(self.views), "until": None}))
 
     def historical(self, entities: "pl.DataFrame", views: Sequence[str] | None = None) -> "pl.DataFrame":
         """Joins to each row the features that were known at its ``event_time``.

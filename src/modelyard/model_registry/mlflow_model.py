@@ -111,7 +111,8 @@ class _Served:
 
         api = self._project.api
         requests = [api.request.model_validate(_without_missing(row)) for row in model_input.to_dict("records")]
-        predictions = self._project.predict(self._model, api.decode(requests))
+        answer = api.answer or self._project.predict
+        predictions = answer(self._model, api.decode(requests))
         return pd.DataFrame([response.model_dump(mode="json") for response in api.encode(predictions)])
 
 

@@ -61,11 +61,11 @@ def with_labels(
     """
     import polars as pl
 
-    contract = project.contract
-    key = _key(project, [name for name in labels.columns if name in rows.columns or name == contract.target], where)
+    contract, target = project.contract, _target(project)
+    key = _key(project, [name for name in labels.columns if name in rows.columns or name == target], where)
     known = {column.name for column in contract.columns}
     brought = [name for name in labels.columns if name in known and name not in key]
-    labels = labels.drop_nulls([*key, contract.target]).unique(key, keep="last", maintain_order=True)
+    labels = labels.drop_nulls([*key, target]).unique(key, keep="last", maintain_order=True)
     labels = labels.select(*(pl.col(name).cast(rows.schema[name], strict=False) for name in key), *map(pl.col, brought))
     found = rows.drop(brought, strict=False).join(labels, on=key, how="inner", maintain_order="left")
     unknown = labels.join(rows, on=key, how="anti")
@@ -95,6 +95,22 @@ def _key(project: "Project", columns: list[str], where: object) -> list[str]:
     return keys
 
 
+def _target(project: "Project") -> str:
+    """The target's column; only projects that have one are asked for labels."""
+    if project.contract.target is None:
+        raise DataContractError(f"{project.name} has no target, so there are no labels.", where=project.name)
+    return project.contract.target
+
+
+def is_measurable(project: "Project") -> bool:
+    """Whether the metric can be computed on served rows: with labels alone, or, without a target, with nothing else.
+
+    What a service answers need not be what ``predict`` returns, and masks or texts do not come as a table of labels.
+    """
+    has_target_media = any(media.role == "target" for media in project.contract.media)
+    return project.api.answer is None and not has_target_media
+
+
 def measure(
     project: "Project", version: "WatchedVersion", labelled: "pl.DataFrame", params: "MonitorParameters"
 ) -> dict[str, Any]:
@@ -104,10 +120,14 @@ def measure(
     metric, its parameters and the bootstrap are those of the version's evaluation.
     """
     from modelyard.parameters import parameters_of
-    from modelyard.scoring import EvaluateParameters, intervals
+    from modelyard.scoring import EvaluateParameters, intervals, scored_rows
 
-    rows = _completed(project, labelled)
     score_params = parameters_of(project.metrics.score).model_validate(version.parameters("score"))
+    rows = _completed(project, labelled)
+    if project.metrics.measure is not None:
+        answers = [each["name"] for each in version.summary["columns"] if each["role"] == "prediction"]
+        predictions = rows.select(name for name in answers if name in rows.columns)
+        rows = scored_rows(project, rows, predictions, score_params)
     resampling = EvaluateParameters.model_validate(version.parameters("evaluate"))
     before = version.summary["performance"]
     found = intervals(project, rows, score_params, resampling)[before["metric"]]
@@ -163,5 +183,6 @@ def _completed(project: "Project", rows: "pl.DataFrame") -> "pl.DataFrame":
         .alias(column.name)
         for column in absent
     ]
-    target = contract.column(contract.target)
-    return rows.with_columns(*filled, pl.col(target.name).cast(types[target.dtype]))
+    target = contract.column(contract.target) if contract.target else None
+    cast = [pl.col(target.name).cast(types[target.dtype])] if target else []
+    return rows.with_columns(*filled, *cast)

@@ -39,7 +39,7 @@ def watched_inputs(project: Project, examples: "pl.DataFrame") -> list[str]:
     from modelyard.monitoring.columns import is_watchable
 
     contract = project.contract
-    left_out = {contract.key, contract.event_time, contract.target, contract.group, "split"}
+    left_out: set[str | None] = {contract.key, contract.event_time, contract.target, contract.group, "split"}
     left_out |= {view.entity for view in project.feature_views}
     left_out |= {column.name for column in contract.columns if column.sensitive}
     given = project.api.decode([project.api.example]).columns

@@ -109,6 +109,10 @@ def _verdict(
 def _performance(
     project: "Project", version: WatchedVersion, question: Question, rows: "pl.DataFrame", params: MonitorParameters
 ) -> dict[str, Any] | None:
+    if not performance.is_measurable(project):
+        return None
+    if project.contract.target is None:
+        return performance.measure(project, version, rows, params) if rows.height else None
     labels = performance.read_labels(project, question.labels)
     if labels is None and project.contract.target in rows.columns:
         # A batch may bring its labels along.

@@ -173,7 +173,7 @@ def scored_batch(project: "Project", model: Any, path: Path) -> "pl.DataFrame":
         inputs = project.api.decode(
             _requests(project, part.select(n for n in fields if n in part.columns), path, start)
         )
-        answers = project.predict(model, inputs)
+        answers = (project.api.answer or project.predict)(model, inputs)
         table = inputs.hstack(answers.select(name for name in answers.columns if name not in inputs.columns))
         parts.append(table.hstack(part.select(name for name in part.columns if name not in table.columns)))
     return pl.concat(parts, how="vertical_relaxed")

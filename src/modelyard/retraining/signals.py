@@ -92,10 +92,9 @@ def data_digest(project: "Project", environment: str = "", params: str = "") -> 
         ingest = _ingest_parameters(project, environment, params)
     except ValidationError:  # the run says what is wrong, with the way out; no sensor should fail for it
         return None
-    source = getattr(ingest, "source", "")
-    if source == "own" and ingest.path:
+    if ingest.source == "own" and ingest.path:
         return _digest_of(Path(ingest.path))
-    if source == "public":
+    if ingest.source == "public":
         return _digest_in_dvc_lock(ingest.dataset) or _digest_of(data_directory() / "01_raw" / ingest.dataset)
     return None
 

@@ -38,7 +38,7 @@ class Answered(NamedTuple):
     """N predictions.
 
     Args:
-        predictions: What ``predict`` returned, N rows.
+        predictions: What ``Api.answer`` or ``predict`` returned, N rows.
         responses: What ``encode`` made of them.
     """
 
@@ -68,7 +68,8 @@ class LoadedVersion:
         Raises:
             ValueError: The project did not answer each request once.
         """
-        predictions = self.project.predict(self.model, self.project.api.decode(requests))
+        answer = self.project.api.answer or self.project.predict
+        predictions = answer(self.model, self.project.api.decode(requests))
         responses = self.project.api.encode(predictions)
         if len(responses) != len(requests):
             raise ValueError(f"{len(requests)} requests got {len(responses)} answers")

@@ -1,14 +1,23 @@
 """Evaluate: test metrics with confidence intervals, beside the trivial floor and today's champion on the same rows."""
 
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from modelyard.feature_store.schema import feature_names, schema_digest
-from modelyard.gate import Evaluation, GateParameters
+from modelyard.gate import Evaluation, GateParameters, Interval
 from modelyard.parameters import parameters_of, typed
 from modelyard.project import Project
-from modelyard.scoring import EvaluateParameters, gain, percentile_intervals, resampled, rows_of, with_predictions
+from modelyard.scoring import (
+    EvaluateParameters,
+    gain,
+    percentile_intervals,
+    resampled,
+    rows_of,
+    scored_rows,
+    without_answers,
+)
 from modelyard.stages.media import with_media
 
 if TYPE_CHECKING:
@@ -27,18 +36,18 @@ def make_evaluate(project: Project) -> Callable[..., Any]:
         examples: Any, media: Any, model: Any, champion: Any, evaluate_params: Any, score_params: Any, gate_params: Any
     ) -> Any:
         test = with_media(rows_of(examples, "test"), media, project.contract)
-        rows = with_predictions(project, model, test)
-        champion_rows = _champion_rows(project, champion, test)
+        predictions = project.predict(model, without_answers(project, test))
+        rows = scored_rows(project, test, predictions, score_params)
+        champion_rows = _champion_rows(project, champion, test, score_params)
         ours = resampled(project, rows, score_params, evaluate_params)
         theirs = None if champion_rows is None else resampled(project, champion_rows, score_params, evaluate_params)
         measured = Evaluation(
             primary=project.metrics.primary,
             greater_is_better=project.metrics.greater_is_better,
-            metrics=percentile_intervals(ours, evaluate_params),
+            metrics=percentile_intervals(ours, evaluate_params) | _once(project, rows, score_params),
             floor=_floor(project, with_media(rows_of(examples, "train"), media, project.contract), test, score_params),
             champion=None if theirs is None else theirs.values,
         )
-        seen = [*feature_names(project.feature_views), *(media.name for media in project.contract.media)]
         verdict = project.gate(measured, gate_params)
         logger.info("gate %s: %s", "passed" if verdict.passed else "FAILED", verdict.reason)
         evaluation = {
@@ -55,7 +64,9 @@ def make_evaluate(project: Project) -> Callable[..., Any]:
             "slices": _slices(project, rows, score_params, evaluate_params.min_slice_rows),
             "splits": dict(sorted(examples["split"].value_counts().iter_rows())),
         }
-        return evaluation, rows, dict(project.figures(rows.hstack(test.select(seen)), model))
+        known = [column.name for column in project.contract.columns if column.name in test.columns]
+        answered = test.select(known).hstack(predictions)
+        return evaluation, answered, dict(project.figures(_seen(project, test, answered, rows), model))
 
     return typed(
         evaluate,
@@ -65,13 +76,27 @@ def make_evaluate(project: Project) -> Callable[..., Any]:
     )
 
 
+def _seen(project: Project, test: "pl.DataFrame", answered: "pl.DataFrame", rows: "pl.DataFrame") -> "pl.DataFrame":
+    """What figures may show of the test rows: records, predictions, measures, features and media."""
+    measured = rows.drop(name for name in rows.columns if name in answered.columns)
+    seen = [*feature_names(project.feature_views), *(media.name for media in project.contract.media)]
+    return answered.hstack(measured).hstack(test.select(name for name in seen if name not in rows.columns))
+
+
+def _once(project: Project, rows: "pl.DataFrame", score_params: Any) -> dict[str, Interval]:
+    once = project.metrics.once
+    found = {} if once is None else once(rows, score_params)
+    return {name: Interval(float(value), math.nan, math.nan) for name, value in found.items()}
+
+
 def _floor(project: Project, train: "pl.DataFrame", test: "pl.DataFrame", score_params: Any) -> dict[str, float]:
-    records = test.select(column.name for column in project.contract.columns if column.name in test.columns)
-    predictions = project.metrics.floor(train, test)
-    return project.metrics.score(records.hstack(predictions), score_params)
+    predictions = project.metrics.floor(train, without_answers(project, test))
+    rows = scored_rows(project, test, predictions, score_params)
+    once = project.metrics.once
+    return project.metrics.score(rows, score_params) | ({} if once is None else once(rows, score_params))
 
 
-def _champion_rows(project: Project, champion: Any, test: "pl.DataFrame") -> "pl.DataFrame | None":
+def _champion_rows(project: Project, champion: Any, test: "pl.DataFrame", score_params: Any) -> "pl.DataFrame | None":
     """The test rows with the champion's predictions; None where there is no champion that can predict them."""
     if champion is None:
         return None
@@ -82,7 +107,8 @@ def _champion_rows(project: Project, champion: Any, test: "pl.DataFrame") -> "pl
             champion.version,
         )
         return None
-    return with_predictions(project, champion.model, test)
+    predictions = project.predict(champion.model, without_answers(project, test))
+    return scored_rows(project, test, predictions, score_params)
 
 
 def _slices(project: Project, rows: "pl.DataFrame", score_params: Any, min_rows: int) -> list[dict[str, Any]]:

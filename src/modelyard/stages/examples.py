@@ -7,7 +7,7 @@ from pydantic import Field
 
 from modelyard.errors import DataContractError
 from modelyard.feature_store.schema import feature_names
-from modelyard.parameters import Parameters, parameters_of, typed
+from modelyard.parameters import NoParameters, Parameters, parameters_of, typed
 from modelyard.project import Project
 from modelyard.records import SPLITS, Contract
 
@@ -24,17 +24,22 @@ class SplitParameters(Parameters):
 
 def make_derive(project: Project) -> Callable[..., Any]:
     """Node function ``(records, params) -> {view: frame}``."""
+    derive = project.derive_features
+    if derive is None:
+        return typed(lambda records, params: {}, params=NoParameters)
 
     def derive_features(records: Any, params: Any) -> Any:
-        return project.derive_features(records, params)
+        return derive(records, params)
 
-    return typed(derive_features, params=parameters_of(project.derive_features))
+    return typed(derive_features, params=parameters_of(derive))
 
 
 def make_assemble(project: Project) -> Callable[..., Any]:
     """Node function ``(records, features, params) -> examples``: point-in-time join, then the split."""
 
     def assemble_examples(records: Any, features: Any, params: Any) -> Any:
+        if not project.feature_views:
+            return with_split(records, project.contract, params)
         entities = records.select(
             *dict.fromkeys(view.entity for view in project.feature_views), project.contract.event_time
         ).rename({project.contract.event_time: "event_time"})

@@ -1,5 +1,6 @@
 """Media of examples: kept apart from the records, and put beside their rows where a model needs them."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import DataContractError
@@ -50,18 +51,25 @@ def with_media(rows: "pl.DataFrame", media: "pl.DataFrame", contract: Contract) 
 def _conform(column: "pl.Series", media: Media) -> "pl.Series":
     import polars as pl
 
-    inner: Any = {"uint8": pl.UInt8, "int16": pl.Int16, "int32": pl.Int32, "float32": pl.Float32}[media.dtype]
-    size = 1
-    for length in media.shape:
-        size *= length
-    wanted = pl.Array(inner, size) if media.shape else pl.List(inner)
-    found = column.dtype
-    fits = isinstance(found, pl.Array) and found.size == size if media.shape else isinstance(found, (pl.List, pl.Array))
-    if not fits or getattr(found, "inner", None) != inner or column.null_count():
+    numbers: Any = {"uint8": pl.UInt8, "int16": pl.Int16, "int32": pl.Int32, "float32": pl.Float32}
+    inner = numbers.get(media.dtype, pl.String)
+    found, lengths = column.dtype, [length for length in media.shape if length is not None]
+    wanted: Any
+    if len(lengths) < len(media.shape):
+        wanted = pl.List(inner)
+        fits = isinstance(found, pl.List | pl.Array) and column.cast(pl.List(found.inner)).dtype == wanted
+        # Examples of shape (None, 88) are flat lists whose lengths are multiples of 88.
+        fits = fits and not (column.cast(wanted).list.len() % math.prod(lengths)).any()
+    elif media.dtype == "string" and not media.shape:
+        wanted, fits = pl.String(), found == pl.String
+    else:
+        wanted = pl.Array(inner, math.prod(lengths))
+        fits = found == wanted
+    if not fits or column.null_count():
         missing = f" with {column.null_count()} missing" if column.null_count() else ""
         raise DataContractError(
             f"The media column holds {found}{missing}, the contract says {wanted}.",
             where=f"column '{media.name}' of what ingest() returned",
-            way_out=f"return flat {media.dtype} arrays of shape {media.shape or '(any length)'} for every example",
+            way_out=f"return flat {media.dtype} arrays of shape {media.shape} (None: any length) for every example",
         )
     return column.cast(wanted)

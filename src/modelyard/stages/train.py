@@ -10,7 +10,7 @@ from pydantic import Field
 from modelyard.lineage.run_context import available_cores, code_digest
 from modelyard.lineage.table_digest import table_digest
 from modelyard.parameters import Parameters, parameters_of, typed
-from modelyard.project import FitRun, Project
+from modelyard.project import Device, FitRun, Precision, Project
 from modelyard.scoring import learning_rows, rows_of, score
 from modelyard.stages.media import with_media
 from modelyard.tracking import journal as tracking
@@ -27,6 +27,12 @@ class RunParameters(Parameters):
     seed: int = Field(0, ge=0, description="Seed of every random choice.")
     n_threads: int = Field(
         0, ge=0, description="CPU threads of one fit; 0: all cores. Sums in another order differ in the last digits."
+    )
+    device: Device = Field("auto", description="Where networks train; auto: the best device that is there.")
+    precision: Precision = Field(
+        "auto",
+        description="What networks compute in while they train; auto: bfloat16 where the device has it in hardware."
+        " Another precision is another model.",
     )
 
 
@@ -49,6 +55,8 @@ def make_train(project: Project) -> Callable[..., Any]:
             folder=work_folder / "train" / fit_digest(project, learning, fit_params, run_params)[:16],
             report=report,
             n_threads=run_params.n_threads or available_cores(),
+            device=run_params.device,
+            precision=run_params.precision,
         )
         model = project.fit(learning, fit_params, run)
         valid = score(project, model, rows_of(learning, "valid"), score_params)

@@ -65,7 +65,12 @@ def make_tune(project: Project, load: str = "modelyard.projects:load_project") -
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             settings = SearchSettings(
-                fit_params=fit_params, tune_params=tune_params, score_params=score_params, seed=run_params.seed
+                fit_params=fit_params,
+                tune_params=tune_params,
+                score_params=score_params,
+                seed=run_params.seed,
+                device=run_params.device,
+                precision=run_params.precision,
             )
             name = study_name(project, learning, trained_model, train_summary["valid"], settings, folder)
             with (

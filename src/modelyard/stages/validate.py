@@ -75,7 +75,7 @@ def make_validate(project: Project) -> Callable[..., Any]:
 
     def validate_records(raw_records: Any, released_records: Any, ingest_params: Any, params: Any) -> Any:
         source = f"source '{ingest_params.source}'"
-        if getattr(ingest_params, "path", None):
+        if ingest_params.source == "own" and ingest_params.path:
             source += f", {ingest_params.path}"
         load_great_expectations()  # before the project's own import of it
         validated = validate(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from modelyard.parameters import Parameters
-    from modelyard.project import Project
+    from modelyard.project import Device, Precision, Project
     from modelyard.tuning.parameters import TuneParameters
     from modelyard.tuning.pool import WorkerPool
     from modelyard.tuning.study import StoredStudy
@@ -39,12 +39,16 @@ class SearchSettings:
         tune_params: How to search.
         score_params: The project's score parameters.
         seed: Seed of the search and of every fit in it.
+        device: Of every fit (:class:`modelyard.project.FitRun`).
+        precision: Of every fit (:class:`modelyard.project.FitRun`).
     """
 
     fit_params: Parameters
     tune_params: TuneParameters
     score_params: Parameters
     seed: int
+    device: Device = "auto"
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class Search:
                 primary=self.project.metrics.primary,
                 seed=self.settings.seed,
                 n_threads=self.settings.tune_params.n_threads,
+                device=self.settings.device,
+                precision=self.settings.precision,
             )
         )
 
@@ -228,6 +234,8 @@ class Search:
             primary=self.project.metrics.primary,
             seed=self.settings.seed,
             n_threads=self.settings.tune_params.n_threads,
+            device=self.settings.device,
+            precision=self.settings.precision,
             pruning=pruning,
         )
 

@@ -72,6 +72,8 @@ def study_name(
         "score": settings.score_params.model_dump(mode="json"),
         "tune": settings.tune_params.model_dump(mode="json", exclude=_NOT_IN_NAME),
         "seed": settings.seed,
+        "device": settings.device,
+        "precision": settings.precision,
         "optuna": version("optuna"),
     }
     return f"{project.name}-{sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]}"

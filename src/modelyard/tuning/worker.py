@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from modelyard.arrow_mmap import read_mapped
 from modelyard.errors import ConfigurationError, ModelyardError, StorageError
 from modelyard.files import atomic_directory, write_text, writing
-from modelyard.project import FitRun, Pruned
+from modelyard.project import Device, FitRun, Precision, Pruned
 from modelyard.scoring import rows_of, score
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class FitTask:
         primary: Name of the metric that decides.
         seed: Seed of the fit.
         n_threads: CPU threads of the fit.
+        device: See :class:`modelyard.project.FitRun`.
+        precision: See :class:`modelyard.project.FitRun`.
         pruning: None: nothing is pruned.
     """
 
@@ -83,6 +85,8 @@ class FitTask:
     primary: str
     seed: int
     n_threads: int
+    device: Device = "auto"
+    precision: Precision = "auto"
     pruning: PruningRule | None = None
 
     @property
@@ -147,7 +151,14 @@ def _fit(project: Project, task: FitTask, reports: Reports) -> tuple[float | Non
     reports.replay()
     checkpoints = task.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    run = FitRun(seed=task.seed, folder=checkpoints, report=reports, n_threads=task.n_threads)
+    run = FitRun(
+        seed=task.seed,
+        folder=checkpoints,
+        report=reports,
+        n_threads=task.n_threads,
+        device=task.device,
+        precision=task.precision,
+    )
     examples = read_mapped(task.examples)
     if task.score_params is None:
         everything = pl.lit("train").cast(examples.schema["split"]).alias("split")

@@ -11,7 +11,7 @@ from modelyard.records import Column, Contract, Media
 from modelyard.stages.media import split_media, with_media
 
 IMAGE = Media(name="image", dtype="uint8", shape=(2, 2), description="Grey values 0 to 255, (H, W).")
-NOTES = Media(name="notes", dtype="int16", shape=(), description="MIDI numbers 0 to 127, in time.")
+NOTES = Media(name="notes", dtype="int16", shape=(None,), description="MIDI numbers 0 to 127, in time.")
 COLUMNS = (
     Column(name="id", dtype="string", description="Key."),
     Column(name="seen_at", dtype="datetime", description="When."),

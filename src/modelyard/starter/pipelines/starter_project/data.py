@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from modelyard.errors import ConfigurationError
-from modelyard.parameters import Parameters
+from modelyard.parameters import Parameters, SourceParameters
 from modelyard.records import Column, Contract
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class SimulationParameters(Parameters):
     )
 
 
-class IngestParameters(Parameters):
+class IngestParameters(SourceParameters):
     """Where readings come from. There is no well-known public data set for this toy, so none is offered."""
 
     source: Literal["simulated", "own"] = Field("simulated", description="Which source.")
