@@ -49,7 +49,7 @@ def run(project: str, dataset: str | None) -> None:
     record = json.loads((reporting / "run_record.json").read_text())
     metrics_of = load_project(project).metrics
     used = _dataset(record)
-    kept = ("n_test", "metrics", "floor", "gate", "data_digest", "code")
+    kept = ("n_test", "shown", "metrics", "floor", "gate", "data_digest", "code")
     result = {name: metrics[name] for name in kept} | {
         "dataset": used,
         "primary": metrics_of.primary,
@@ -83,8 +83,12 @@ def write_tables() -> None:
         results.setdefault(file.parent.name, []).append(json.loads(file.read_text()))
     _replace(ROOT / "README.md", _overview(results))
     for project, measured in results.items():
-        tables = [f"`{one['dataset']}`:\n\n{_details(one)}" for one in measured]
-        _replace(ROOT / "pipelines" / project / "README.md", "\n\n".join(tables))
+        every = f"[All metrics, beside others](../../benchmarks/results/{project}/README.md)."
+        tables = [f"`{one['dataset']}`:\n\n{_chosen(one)}" for one in measured]
+        _replace(ROOT / "pipelines" / project / "README.md", "\n\n".join([*tables, every]))
+        title = f"# Results of [{project}](../../../pipelines/{project}/README.md)"
+        whole = [f"## `{one['dataset']}`\n\n{_details(one)}" for one in measured]
+        (RESULTS / project / "README.md").write_text("\n\n".join([title, *whole]) + "\n", encoding="utf-8")
 
 
 def _overview(results: dict[str, list[Any]]) -> str:
@@ -115,6 +119,20 @@ def _headline(result: dict[str, Any]) -> str:
     )
 
 
+def _chosen(result: dict[str, Any]) -> str:
+    """The primary metric and at most six others beside the trivial floor."""
+    shown = result.get("shown") or [result["primary"]]
+    return _against_floor(result, {name: result["metrics"][name] for name in shown})
+
+
+def _against_floor(result: dict[str, Any], measured: dict[str, dict[str, float]]) -> str:
+    lines = ["| metric | ours (95 % interval) | trivial floor |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {_with_interval(metric)} | {_number(result['floor'][name])} |" for name, metric in measured.items()
+    ]
+    return "\n".join([*lines, "", f"{result['n_test']:,} test rows, {result['device']}."])
+
+
 def _details(result: dict[str, Any]) -> str:
     """All metrics beside the trivial floor, then those that others have measured or published."""
     measured = {
@@ -122,11 +140,7 @@ def _details(result: dict[str, Any]) -> str:
         for name in sorted(result["metrics"], key=_with_numbers_in_order)
         if result["metrics"][name]["value"] is not None
     }
-    lines = ["| metric | ours (95 % interval) | trivial floor |", "|---|---|---|"]
-    lines += [
-        f"| {name} | {_with_interval(metric)} | {_number(result['floor'][name])} |" for name, metric in measured.items()
-    ]
-    lines += ["", f"{result['n_test']:,} test rows, {result['device']}."]
+    lines = [_against_floor(result, measured)]
     compared = [*_floors(result["dataset"]), *_references(result["dataset"])]
     others = [one for one in compared if measured.keys() & _numbers(one).keys()]
     if others:
@@ -194,6 +208,8 @@ def _catalogue() -> dict[str, PublicDataset]:
 
 
 def _with_interval(metric: dict[str, float]) -> str:
+    if metric["low"] is None:
+        return f"**{_number(metric['value'])}**"
     return f"**{_number(metric['value'])}** ({_number(metric['low'])} to {_number(metric['high'])})"
 
 

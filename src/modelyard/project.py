@@ -95,7 +95,8 @@ class Metrics:
         score: ``score(rows, params)`` returns metric name to value for a frame of records joined with predictions
             (with what ``measure`` returned, where a project has it); called on validation rows, on test rows, and on
             bootstrap resamples of them, so keep it quick. Names are scikit-learn's scorer names where they exist. A
-            metric that the rows cannot answer is NaN.
+            metric that the rows cannot answer is NaN. The order is that of importance: summaries and READMEs show
+            the primary metric and the first six others, files hold all of them.
         primary: The metric that tuning optimises and the gate judges; one of those that ``score`` returns.
         greater_is_better: Direction of ``primary``.
         floor: ``floor(train, test)`` returns predictions for the rows of ``test``, which come without the target, from

@@ -58,7 +58,7 @@ def _render(project: str, stages: list[tuple[str, float]], made: dict[str, Any])
         parts += [_metrics_table(evaluation), _gate_line(evaluation["gate"])]
     if "model_version" in made:
         parts.append(Text(_version_line(project, made["model_version"])))
-        parts.append(Text(_where_to_look(project, made["model_version"])))
+        parts.append(Text(_where_to_look(project, made)))
     return Group(*parts)
 
 
@@ -89,15 +89,16 @@ def _metrics_table(evaluation: dict[str, Any]) -> Any:
     table = Table(title=f"\nTest metrics ({evaluation['n_test']:,} rows never trained on)", title_justify="left")
     for heading in ("metric", "value", "95 % interval", "floor", "champion"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
-    defined = {name: metric for name, metric in evaluation["metrics"].items() if _number(metric["value"]) != _UNDEFINED}
-    if left_out := evaluation["metrics"].keys() - defined.keys():
-        table.caption = f"{len(left_out)} more are not defined on these rows"
+    if n_more := len(evaluation["metrics"]) - len(evaluation["shown"]):
+        table.caption = f"{n_more} more in metrics.json"
         table.caption_justify = "left"
-    for name, metric in defined.items():
+    for name in evaluation["shown"]:
+        metric = evaluation["metrics"][name]
+        has_interval = _number(metric["low"]) != _UNDEFINED
         table.add_row(
             name,
             _number(metric["value"]),
-            f"{_number(metric['low'])} to {_number(metric['high'])}",
+            f"{_number(metric['low'])} to {_number(metric['high'])}" if has_interval else "",
             _number(evaluation["floor"][name]),
             _number(champion[name]) if champion else "none yet",
             style="bold" if name == evaluation["primary"] else "default",
@@ -118,14 +119,19 @@ def _version_line(project: str, version: dict[str, Any]) -> str:
     return f"{what} {project} version {version['version']}{aliases}"
 
 
-def _where_to_look(project: str, version: dict[str, Any]) -> str:
+def _where_to_look(project: str, made: dict[str, Any]) -> str:
+    """Reports, and the commands that make sense after this run."""
+    version = made["model_version"]
     folder = data_directory() / "08_reporting" / project
     folder = folder.relative_to(repository()) if folder.is_relative_to(repository()) else folder
     reports = "\n".join(f"  {folder / name}" for name in REPORTS)
-    commands = {
-        "mlflow ui": "look at the run and its versions",
-        f"kedro quarantine show {project}": "rejected rows and why",
-    }
+    commands = {"mlflow ui": "look at the run and its versions"}
+    if made.get("validation_summary", {}).get("n_rejected"):
+        commands[f"kedro quarantine show {project}"] = "rejected rows and why"
+    if not made.get("evaluation", {}).get("gate", {}).get("passed", True):
+        commands[f"kedro run --pipeline={project} --params={project}.tune.n_trials=30"] = (
+            "search longer: the gate failed"
+        )
     if CHALLENGER in version["aliases"]:
         commands[f"kedro promote {project} --version {version['version']}"] = "make it the champion, then: kedro serve"
     width = max(map(len, commands)) + 4

@@ -9,7 +9,7 @@ from modelyard.paths import repository
 from modelyard.projects import project_names
 from tests.contract.check_rooms import mentioned_modules
 
-IMPORTERS = {"registry.py", "pipeline_registry.py"}
+IMPORTERS = {"projects.py", "pipeline_registry.py"}
 """Modules that import a project by its name when somebody asks for it."""
 
 

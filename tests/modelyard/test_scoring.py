@@ -1,6 +1,7 @@
 """Intervals, floor, champion and slices, on a tiny record of functions (no project, no training)."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,7 +29,13 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
 def project(group="patient"):
     columns = tuple(
         Column(name=name, dtype=dtype, description="A column.")
-        for name, dtype in {"id": "int64", "patient": "int64", "value": "float64", "ward": "string"}.items()
+        for name, dtype in {
+            "id": "int64",
+            "patient": "int64",
+            "value": "float64",
+            "reading": "float64",
+            "ward": "string",
+        }.items()
     )
     return SimpleNamespace(
         contract=Contract(columns=columns, key="id", event_time="event_time", target="value", group=group),
@@ -40,7 +47,7 @@ def project(group="patient"):
             floor=lambda train, test: pl.DataFrame({"prediction": np.full(test.height, train["value"].mean())}),
             slices=("ward",),
         ),
-        predict=lambda model, examples: examples.select(prediction=pl.col("value") + model),
+        predict=lambda model, examples: examples.select(prediction=pl.col("reading") + model),
         figures=lambda rows, model: {},
         gate=standard_gate,
     )
@@ -49,11 +56,13 @@ def project(group="patient"):
 def examples(n=600, per_patient=3):
     random = np.random.default_rng(0)
     patient = np.arange(n) // per_patient
+    value = random.normal(size=n // per_patient).repeat(per_patient)  # rows of a patient are alike
     return pl.DataFrame(
         {
             "id": np.arange(n),
             "patient": patient,
-            "value": random.normal(size=n // per_patient).repeat(per_patient),  # rows of a patient are alike
+            "value": value,
+            "reading": value,
             "ward": np.where(patient % 2 == 0, "north", "south"),
             "split": ["train"] * (n // 2) + ["test"] * (n // 2),
         }
@@ -152,3 +161,63 @@ def test_no_gain_over_itself_and_none_where_the_metric_is_undefined():
     undefined = project()
     undefined.metrics = Metrics(score=score, primary="undefined", greater_is_better=True, floor=undefined.metrics.floor)
     assert math.isnan(gained(undefined, rows(), rows()).low)
+
+
+def test_predict_and_floor_cannot_see_the_answer():
+    peeking = project()
+    peeking.predict = lambda model, examples: examples.select(prediction="value")
+    with pytest.raises(pl.exceptions.ColumnNotFoundError):
+        make_evaluate(peeking)(examples(), pl.DataFrame(), 0.1, None, PARAMS, ScoreParameters(), GateParameters())
+    peeking = project()
+    peeking.metrics = replace(peeking.metrics, floor=lambda train, test: test.select(prediction="value"))
+    with pytest.raises(pl.exceptions.ColumnNotFoundError):
+        make_evaluate(peeking)(examples(), pl.DataFrame(), 0.1, None, PARAMS, ScoreParameters(), GateParameters())
+
+
+def root_mean(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
+    return {"rmse": math.sqrt(rows["squared_error"].mean())}
+
+
+def measured_project(calls):
+    """A project whose metric needs the target of each row, which only ``measure`` sees, and one without resamples."""
+    measured = project()
+
+    def measure(rows, predictions, params):
+        calls.append(rows.height)
+        return pl.DataFrame({"squared_error": (rows["value"] - predictions["prediction"]) ** 2})
+
+    measured.metrics = replace(
+        measured.metrics,
+        measure=measure,
+        score=root_mean,
+        once=lambda rows, params: {"n_distinct_rows": rows["id"].n_unique()},
+    )
+    return measured
+
+
+def test_rows_are_measured_once_for_each_model_and_resampled_afterwards():
+    calls = []
+    evaluation, answered, _ = make_evaluate(measured_project(calls))(
+        examples(), pl.DataFrame(), 0.1, None, PARAMS, ScoreParameters(), GateParameters()
+    )
+    assert calls == [300, 300], "the model and the floor"
+    assert evaluation["metrics"]["rmse"]["value"] == pytest.approx(0.1)
+    assert "squared_error" not in answered.columns, "labels must not reach the reference of what is served"
+
+
+def test_a_metric_without_resamples_has_no_interval():
+    evaluation, _, _ = make_evaluate(measured_project([]))(
+        examples(), pl.DataFrame(), 0.1, None, PARAMS, ScoreParameters(), GateParameters()
+    )
+    found = evaluation["metrics"]["n_distinct_rows"]
+    assert found["value"] == evaluation["floor"]["n_distinct_rows"] == 300
+    assert math.isnan(found["low"])
+    assert math.isnan(found["high"])
+    assert evaluation["shown"] == ["rmse", "n_distinct_rows"]
+
+
+def test_a_model_that_loses_rows_is_refused():
+    losing = project()
+    losing.predict = lambda model, examples: examples.select(prediction="reading").head(3)
+    with pytest.raises(ValueError, match="3 rows for 300 examples"):
+        make_evaluate(losing)(examples(), pl.DataFrame(), 0.1, None, PARAMS, ScoreParameters(), GateParameters())

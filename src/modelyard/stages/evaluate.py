@@ -54,6 +54,7 @@ def make_evaluate(project: Project) -> Callable[..., Any]:
             "n_test": test.height,
             "primary": measured.primary,
             "greater_is_better": measured.greater_is_better,
+            "shown": shown_metrics(measured),
             "metrics": {name: interval._asdict() for name, interval in measured.metrics.items()},
             "floor": measured.floor,
             "champion": measured.champion,
@@ -74,6 +75,13 @@ def make_evaluate(project: Project) -> Callable[..., Any]:
         score_params=parameters_of(project.metrics.score),
         gate_params=GateParameters,
     )
+
+
+def shown_metrics(evaluation: Evaluation, n_others: int = 6) -> list[str]:
+    """Returns the names that a summary shows: the primary metric, then the first others that have a value."""
+    defined = [name for name, metric in evaluation.metrics.items() if not math.isnan(metric.value)]
+    others = [name for name in defined if name != evaluation.primary]
+    return [evaluation.primary, *others[:n_others]]
 
 
 def _seen(project: Project, test: "pl.DataFrame", answered: "pl.DataFrame", rows: "pl.DataFrame") -> "pl.DataFrame":

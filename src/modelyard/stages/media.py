@@ -59,7 +59,7 @@ def _conform(column: "pl.Series", media: Media) -> "pl.Series":
         wanted = pl.List(inner)
         fits = isinstance(found, pl.List | pl.Array) and column.cast(pl.List(found.inner)).dtype == wanted
         # Examples of shape (None, 88) are flat lists whose lengths are multiples of 88.
-        fits = fits and not (column.cast(wanted).list.len() % math.prod(lengths)).any()
+        fits = fits and not (column.cast(wanted).list.len() % math.prod(lengths)).max()
     elif media.dtype == "string" and not media.shape:
         wanted, fits = pl.String(), found == pl.String
     else:

@@ -38,8 +38,7 @@ def model_card(
         _data_section(record, validation, evaluation),
         "## Training",
         _training_section(record, tuning),
-        "## Features",
-        _features_table(project),
+        *(["## Features", _features_table(project)] if project.feature_views else []),
         "## Lineage",
         _lineage_section(record),
     ]
@@ -49,16 +48,21 @@ def model_card(
 def _metrics_table(evaluation: dict[str, Any]) -> str:
     champion = evaluation["champion"]
     lines = ["| metric | value | interval | floor | champion |", "|---|---|---|---|---|"]
-    for name, metric in evaluation["metrics"].items():
-        if metric["value"] is None or math.isnan(metric["value"]):
-            continue  # what these rows cannot answer
+    for name in evaluation["shown"]:
+        metric = evaluation["metrics"][name]
         label = f"**{name}**" if name == evaluation["primary"] else name
         against = _number(champion[name]) if champion else "none yet"
         lines.append(
-            f"| {label} | {_number(metric['value'])} | {_number(metric['low'])} to {_number(metric['high'])}"
+            f"| {label} | {_number(metric['value'])} | {_interval(metric)}"
             f" | {_number(evaluation['floor'][name])} | {against} |"
         )
-    return "\n".join(lines)
+    n_more = len(evaluation["metrics"]) - len(evaluation["shown"])
+    return "\n".join(lines) + (f"\n\n{n_more} more metrics stand in `evaluation.json`." if n_more else "")
+
+
+def _interval(metric: dict[str, float]) -> str:
+    low, high = _number(metric["low"]), _number(metric["high"])
+    return "–" if low == high == "–" else f"{low} to {high}"
 
 
 def _slices_table(evaluation: dict[str, Any]) -> str:

@@ -76,6 +76,7 @@ def report(evaluation: Any, record: Any, model_version: Any) -> dict[str, Any]:
         "data_digest": record["data_digest"],
         "code": record["commit"] + ("-dirty" if record["is_dirty"] else ""),
         "n_test": evaluation["n_test"],
+        "shown": evaluation["shown"],
         "metrics": evaluation["metrics"],
         "floor": evaluation["floor"],
         "champion": evaluation["champion"],

@@ -11,7 +11,7 @@ from modelyard.validation.quarantine import REASONS, ROW_NUMBER
 if TYPE_CHECKING:
     import polars as pl
 
-_TEMPLATE = Path(__file__).with_name("validation_report.html.j2")
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
 _N_BINS = 24
 _BAR_HEIGHT = 22
 _N_TOP_VALUES = 3

@@ -78,3 +78,16 @@ def test_a_damaged_file_is_said(tmp_path):
     (tmp_path / "media.arrow").write_bytes(b"ARROW1 cut off")
     with pytest.raises(DatasetError, match="cannot be read"):
         MappedTable(filepath=str(tmp_path / "media.arrow")).load()
+
+
+def test_texts_and_ragged_arrays_are_media():
+    texts = Media(name="text", dtype="string", shape=(), description="What was said.")
+    roll = Media(name="roll", dtype="uint8", shape=(None, 2), description="Two keys in each frame.")
+    kept = records().with_columns(
+        text=pl.lit("hello"), roll=pl.Series([[1, 0], [], [0, 1, 1, 1]], dtype=pl.List(pl.UInt8))
+    )
+    _, media = split_media(kept, contract(texts, roll))
+    assert media.schema == {"id": pl.String, "text": pl.String, "roll": pl.List(pl.UInt8)}
+    odd = kept.with_columns(roll=pl.Series([[1, 0], [], [0]], dtype=pl.List(pl.UInt8)))
+    with pytest.raises(DataContractError, match="None, 2"):
+        split_media(odd, contract(texts, roll))
