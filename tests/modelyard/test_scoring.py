@@ -38,6 +38,7 @@ def project(group="patient"):
         }.items()
     )
     return SimpleNamespace(
+        name="toy",
         contract=Contract(columns=columns, key="id", event_time="event_time", target="value", group=group),
         feature_views=(),
         metrics=Metrics(
