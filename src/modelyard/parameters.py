@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,21 +15,32 @@ class Parameters(BaseModel):
     """Values that steer one function; declared beside it, validated by Kedro before any node runs.
 
     Each field carries a description, a unit where it has one, bounds and the one place of its default. YAML under
-    ``conf/`` holds differences only.
+    ``conf/`` holds differences only, also of nested models: what is not given comes from the field's default, not from
+    the defaults of the nested model's class.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
-    def _name_the_nearest(cls, values: Any) -> Any:
-        if isinstance(values, Mapping):
-            for name in values:
-                if name not in cls.model_fields:
-                    near = get_close_matches(str(name), cls.model_fields, n=1, cutoff=0.5)
-                    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(cls.model_fields)}"
-                    raise ValueError(f"unknown parameter '{name}'; {hint}")
-        return values
+    def _read_differences(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        for name in values:
+            if name not in cls.model_fields:
+                near = get_close_matches(str(name), cls.model_fields, n=1, cutoff=0.5)
+                hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(cls.model_fields)}"
+                raise ValueError(f"unknown parameter '{name}'; {hint}")
+        return {name: _over(cls.model_fields[name].default, value) for name, value in values.items()}
+
+
+def _over(default: Any, value: Any) -> Any:
+    """Returns a nested model's default (pydantic model or dataclass) with the differences that ``value`` holds."""
+    if not isinstance(value, Mapping) or not (isinstance(default, BaseModel) or is_dataclass(default)):
+        return value
+    names = type(default).model_fields if isinstance(default, BaseModel) else [each.name for each in fields(default)]
+    inherited = {name: getattr(default, name) for name in names}
+    return inherited | {name: _over(inherited.get(name), given) for name, given in value.items()}
 
 
 class SourceParameters(Parameters):

@@ -1,1 +1,1 @@
-"""Functions that three or more projects share, by kind of task."""
+"""Functions that projects share, by kind of task."""
