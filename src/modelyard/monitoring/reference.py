@@ -1,10 +1,12 @@
 """The reference of a version: what its inputs and predictions looked like on the test rows, as counts."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from modelyard.errors import ConfigurationError
 from modelyard.model_registry.registration import Reference
 from modelyard.parameters import Parameters
 from modelyard.project import Project
@@ -25,6 +27,9 @@ class MonitorParameters(Parameters):
     alpha: float = Field(0.01, gt=0, lt=1, description="Chance of any false finding in a window, all columns together.")
     min_distance: float = Field(
         0.1, ge=0, le=1, description="Distance, beyond that of the training rows, of a large drift."
+    )
+    min_distance_of: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        {}, description="Watched column to a distance of its own, where `min_distance` is too strict or too lax for it."
     )
     min_rows: int = Field(200, ge=20, description="Windows with fewer rows are reported without tests.")
     max_missing_rise: float = Field(0.02, ge=0, le=1, description="By how much the share of missing values may rise.")
@@ -69,6 +74,7 @@ def summarise_reference(
     sensitive = {column.name for column in project.contract.columns if column.sensitive}
     answers = [name for name, dtype in predictions.schema.items() if is_watchable(dtype) and name not in sensitive]
     table = rows.select(watched_inputs(project, rows)).hstack(predictions.select(answers))
+    check_thresholds(params, table.columns)
     clusters = clusters_of(rows, cluster_columns(project), project.contract.event_time)
     columns = [
         {"name": name, "role": "prediction" if name in answers else "input"}
@@ -83,6 +89,22 @@ def summarise_reference(
         "days": days_in(rows, project.contract.event_time),
     }
     return Reference(summary, sample_of(table, params))
+
+
+def check_thresholds(params: MonitorParameters, watched: Sequence[str]) -> None:
+    """Checks that each column with a threshold of its own is watched.
+
+    Raises:
+        ConfigurationError: One is not; the nearest name is proposed.
+    """
+    for name in params.min_distance_of:
+        if name not in watched:
+            near = get_close_matches(name, watched, n=1)
+            raise ConfigurationError(
+                f"There is no watched column '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""),
+                where="monitor.min_distance_of",
+                way_out=f"the watched columns are {', '.join(watched)}",
+            )
 
 
 def sample_of(table: "pl.DataFrame", params: MonitorParameters) -> "pl.DataFrame":

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelyard.monitoring.reference import MonitorParameters, cluster_columns
+from modelyard.monitoring.reference import MonitorParameters, check_thresholds, cluster_columns
 from modelyard.project import Project
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def judge(
     from modelyard.monitoring.columns import clusters_of, count, days_in
     from modelyard.monitoring.statistics import cluster_size
 
+    check_thresholds(params, [column["name"] for column in summary["columns"]])
     event_time = project.contract.event_time
     clusters = clusters_of(table, cluster_columns(project), event_time)
     # A customer whom the window does not name is taken to have as many rows a day as in the reference.
@@ -100,6 +101,7 @@ def _tested(
         missing.append(chi_square(absent_before, absent, effects)[2])
     adjusted = holm([*(test[3] for test in tests), *missing])
     usual = [max(c["usual_distance"], c["day_distance"] if is_short else 0.0) for c, _ in pairs]
+    thresholds = [params.min_distance_of.get(column["name"], params.min_distance) for column, _ in pairs]
     drift = [
         {
             "name": column["name"],
@@ -108,15 +110,15 @@ def _tested(
             "degrees_of_freedom": freedom,
             "p_value_adjusted": p_value,
             "distance": distance,
-            "threshold": params.min_distance + allowed,
+            "threshold": least + allowed,
             "mean_before": column["mean"],
             "mean": counted.mean,
             "is_drifted": _n_rows(counted) >= params.min_rows
             and p_value < params.alpha
-            and distance >= params.min_distance + allowed,
+            and distance >= least + allowed,
         }
-        for (column, counted), (distance, statistic, freedom, _), p_value, allowed in zip(
-            pairs, tests, adjusted, usual, strict=False
+        for (column, counted), (distance, statistic, freedom, _), p_value, allowed, least in zip(
+            pairs, tests, adjusted, usual, thresholds, strict=False
         )
     ]
     return drift, adjusted[len(tests) :], window_effects

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from modelyard.errors import ConfigurationError
 from modelyard.monitoring.reference import MonitorParameters, summarise_reference, watched_inputs
 from modelyard.monitoring.verdict import judge
 from modelyard.projects import load_project
@@ -120,3 +121,13 @@ def test_no_identifier_time_target_or_secret_is_watched(watched):
     assert not {"transaction_id", "customer_id", "terminal_id", "event_time", "is_fraud", "split"} & set(names)
     assert not {"fraud_scenario", "label_delay_days"} & set(names)  # what is not there when the model answers
     assert "customer_id" not in watched.reference.sample.columns
+
+
+def test_a_column_may_have_a_threshold_of_its_own(week, verdict_on):
+    doubled = week.with_columns(pl.col("amount_eur") * 2)
+    drifted = {column["name"] for column in verdict_on(doubled)["columns"] if column["is_drifted"]}
+    assert "amount_eur" in drifted
+    found = verdict_on(doubled, min_distance_of={"amount_eur": 1.0})
+    assert {column["name"] for column in found["columns"] if column["is_drifted"]} == drifted - {"amount_eur"}
+    with pytest.raises(ConfigurationError, match="Did you mean 'amount_eur'"):
+        verdict_on(week, min_distance_of={"amount": 0.3})
