@@ -83,15 +83,17 @@ def watched(tmp_path_factory, migrated_database, fitted_model):
     from modelyard.feature_store.schema import schema_digest
     from modelyard.model_registry.versions import CHAMPION
     from modelyard.parameters import parameters_of
-    from modelyard.scoring import EvaluateParameters, intervals, rows_of, with_predictions
+    from modelyard.scoring import EvaluateParameters, intervals, rows_of, scored_rows, without_answers
     from modelyard.tracking.mlflow_store import client
 
     project = load_project(PROJECT)
     data = tmp_path_factory.mktemp("monitor")
     shutil.copy(migrated_database, data / "mlflow.db")
     examples = examples_of(n_customers=1000, n_terminals=1000, seed=1)
-    predictions = with_predictions(project, fitted_model, rows_of(examples, "test"))
+    test = rows_of(examples, "test")
+    answers = project.predict(fitted_model, without_answers(project, test))
     score_params = parameters_of(project.metrics.score)()
+    predictions = scored_rows(project, test, answers, score_params)
     metrics = intervals(project, predictions, score_params, EvaluateParameters(n_resamples=30))
     evaluation = {
         "gate": {"passed": True, "reason": "for the test"},
