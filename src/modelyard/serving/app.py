@@ -25,7 +25,7 @@ from modelyard.serving.request_log import RequestLog
 from modelyard.serving.routes import ProjectRoutes
 from modelyard.serving.server_settings import ServingSettings
 from modelyard.serving.service import ProjectService
-from modelyard.startup.xgboost_alone import leave_out_estimators
+from modelyard.startup.xgboost import leave_out_scikit_learn
 
 if TYPE_CHECKING:
     from modelyard.project import Project
@@ -39,7 +39,7 @@ def create_app() -> FastAPI:
     from modelyard.startup import telemetry
 
     telemetry.switch_off()
-    leave_out_estimators()
+    leave_out_scikit_learn()
     listener = log_to_stderr()
     settings = ServingSettings.from_environment()
     for name in settings.project:

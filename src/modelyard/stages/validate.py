@@ -19,7 +19,8 @@ from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.paths import data_directory
 from modelyard.project import Project
 from modelyard.records import Column, Contract, Dtype
-from modelyard.validation.checks import Check, evaluate, load_great_expectations
+from modelyard.startup.great_expectations import load_great_expectations
+from modelyard.validation.checks import Check, evaluate
 from modelyard.validation.quarantine import (
     CHECKS,
     IS_RELEASABLE,

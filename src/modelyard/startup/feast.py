@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from modelyard.startup import telemetry
-from modelyard.startup.lazy_imports import imported_on_use
+from modelyard.startup.lazy_imports import lazy_imports
 
 
 def load_feast() -> None:
@@ -30,7 +30,7 @@ def load_feast() -> None:
     checked = typeguard.typechecked
     typeguard.typechecked = _unchecked
     try:
-        with _metrics_in_memory(), imported_on_use("torch"):
+        with _metrics_in_memory(), lazy_imports("torch"):
             importlib.import_module("feast")
     finally:
         typeguard.typechecked = checked

@@ -1,4 +1,4 @@
-"""Modules that a library imports at its top and hardly ever needs, loaded when something of them is asked for."""
+"""Lazy imports: modules that a library imports at its top and hardly ever needs are loaded on first use."""
 
 import contextlib
 import importlib
@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import Any
 
 
-class OnUse(ModuleType):
-    """A module's place until something of it is asked for; from then on it hands out what the real one has.
+class LazyModule(ModuleType):
+    """Stands in for a module until an attribute is read; from then on it returns the real module's attributes.
 
     ``importlib.util.LazyLoader`` does not do here: up to Python 3.12 a second ``import`` of the module loads it.
     """
@@ -24,16 +24,16 @@ class OnUse(ModuleType):
 
 
 @contextlib.contextmanager
-def imported_on_use(*names: str) -> Iterator[None]:
-    """What is imported inside the block gets these modules as :class:`OnUse`; all others later get them as they are.
+def lazy_imports(*names: str) -> Iterator[None]:
+    """Gives what is imported inside the block these modules as :class:`LazyModule`; later imports get the real ones.
 
     ``from module import name`` at the top of what is imported loads the module nevertheless.
     """
     absent = [name for name in names if name not in sys.modules]
-    sys.modules.update({name: OnUse(name) for name in absent})
+    sys.modules.update({name: LazyModule(name) for name in absent})
     try:
         yield
     finally:
         for name in absent:
-            if isinstance(sys.modules.get(name), OnUse):
+            if isinstance(sys.modules.get(name), LazyModule):
                 del sys.modules[name]

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from modelyard.startup.lazy_imports import OnUse
+from modelyard.startup.lazy_imports import LazyModule
 
 _COMPILER = "torch._dynamo"
 
 
-class _NothingCompiles(OnUse):
+class _NothingCompiles(LazyModule):
     """What torch's optimizers ask of the compiler at each step, answered as it does where nothing is compiled."""
 
     def __init__(self) -> None:

@@ -5,7 +5,6 @@ Row numbers are the view's index, so that Great Expectations returns failing pos
 key columns instead costs twice the time.
 """
 
-import importlib
 import re
 import string
 from collections.abc import Sequence
@@ -13,8 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from modelyard.startup import telemetry
-from modelyard.startup.lazy_imports import imported_on_use
+from modelyard.startup.great_expectations import load_great_expectations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,16 +120,6 @@ def _names_its_columns(expectation: "Expectation") -> bool:
     if getattr(expectation, "row_condition", None):
         return False
     return bool(_columns(expectation)) or expectation.configuration.type.startswith("expect_table_row_count")
-
-
-def load_great_expectations() -> Any:
-    """The library, without its reports home, which can only be switched off before the import.
-
-    One of its expectations compares and draws distributions; what it needs takes a third of the import's time.
-    """
-    telemetry.switch_off()
-    with imported_on_use("altair", "scipy.stats"):
-        return importlib.import_module("great_expectations")
 
 
 def _in_memory() -> "DataContextConfig":

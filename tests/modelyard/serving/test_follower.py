@@ -202,7 +202,7 @@ async def test_a_registry_that_cannot_be_read_is_said_without_its_password():
 
 async def test_xgboost_starts_without_scikit_learn_which_others_may_still_import():
     code = (
-        "import sys; from modelyard.startup.xgboost_alone import leave_out_estimators; leave_out_estimators();"
+        "import sys; from modelyard.startup.xgboost import leave_out_scikit_learn; leave_out_scikit_learn();"
         "import xgboost; assert 'sklearn' not in sys.modules; xgboost.Booster(); import sklearn.base"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

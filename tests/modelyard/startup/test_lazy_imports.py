@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from modelyard.startup.lazy_imports import OnUse, imported_on_use
+from modelyard.startup.lazy_imports import LazyModule, lazy_imports
 
 
 @pytest.fixture
@@ -23,41 +23,41 @@ def packages(tmp_path, monkeypatch):
 
 
 def test_a_module_is_loaded_when_something_of_it_is_asked_for(packages):
-    with imported_on_use("rare"):
+    with lazy_imports("rare"):
         import library
-    assert isinstance(library.used, OnUse)
+    assert isinstance(library.used, LazyModule)
     assert "rare" not in sys.modules
     assert library.answer() == 42
-    assert not isinstance(sys.modules["rare"], OnUse)
+    assert not isinstance(sys.modules["rare"], LazyModule)
     assert library.answer() == 42
 
 
 def test_others_get_the_module_as_it_is(packages):
-    with imported_on_use("rare"):
+    with lazy_imports("rare"):
         import library
     import rare
 
-    assert not isinstance(rare, OnUse)
+    assert not isinstance(rare, LazyModule)
     assert library.used.answer is rare.answer
 
 
 def test_a_submodule_inside_the_block_loads_its_package(packages):
-    with imported_on_use("rare"):
+    with lazy_imports("rare"):
         import rare.part
     assert rare.part.half == 21
-    assert not isinstance(sys.modules["rare"], OnUse)
+    assert not isinstance(sys.modules["rare"], LazyModule)
 
 
 def test_a_module_that_is_loaded_already_stays(packages):
     import rare
 
-    with imported_on_use("rare"):
+    with lazy_imports("rare"):
         import library
     assert library.used is rare
 
 
 def test_one_that_is_not_installed_is_told_when_it_is_used(packages):
-    with imported_on_use("not_installed"):
+    with lazy_imports("not_installed"):
         import not_installed
     with pytest.raises(ModuleNotFoundError, match="not_installed"):
         _ = not_installed.anything
@@ -65,7 +65,8 @@ def test_one_that_is_not_installed_is_told_when_it_is_used(packages):
 
 _DIVERGENCE = """
 import sys
-from modelyard.validation.checks import evaluate, load_great_expectations
+from modelyard.startup.great_expectations import load_great_expectations
+from modelyard.validation.checks import evaluate
 load_great_expectations()
 import great_expectations.expectations as gxe
 import polars as pl

@@ -1,4 +1,4 @@
-"""A quicker start: XGBoost without scikit-learn.
+"""Imports XGBoost without scikit-learn.
 
 ``import xgboost`` imports scikit-learn, and with it SciPy's statistics and pandas, only to offer estimators in
 scikit-learn's style; that is a third of the time until the first answer. A server loads boosters, so XGBoost is told
@@ -14,8 +14,8 @@ from types import ModuleType
 _LEFT_OUT = "sklearn"
 
 
-def leave_out_estimators() -> None:
-    """From now on ``import xgboost`` does without scikit-learn, unless either is loaded already."""
+def leave_out_scikit_learn() -> None:
+    """Makes a later ``import xgboost`` leave out scikit-learn, unless XGBoost is loaded already."""
     if "xgboost" not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
