@@ -19,11 +19,16 @@ def data_directory(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory) -> Path:
+def session_folder(tmp_path_factory) -> Path:
+    """A folder that all workers of the session share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if os.environ.get("PYTEST_XDIST_WORKER") else folder
+
+
+@pytest.fixture(scope="session")
+def migrated_database(session_folder) -> Path:
     """An empty MLflow database with all its tables: MLflow's migrations take longer than most tests."""
-    shared = tmp_path_factory.getbasetemp()
-    shared = shared.parent if os.environ.get("PYTEST_XDIST_WORKER") else shared
-    folder = shared / "migrated"
+    folder = session_folder / "migrated"
     with FileLock(f"{folder}.lock"):
         if not (folder / "mlflow.db").exists():
             code = "from modelyard.tracking.mlflow_store import client; client().search_experiments()"

@@ -116,6 +116,8 @@ def the_name_is_on_every_shelf(shelves: Shelves) -> list[str]:
     tests = [path.read_text(encoding="utf-8") for path in folder.glob("test_*.py")] if folder.is_dir() else []
     if not any("\ndef test_" in text for text in tests):
         problems.append(f"tests/pipelines/{shelves.name} has no tests")
+    if not (folder / "small.py").exists():
+        problems.append(f"tests/pipelines/{shelves.name}/small.py is missing: the small fit that every test shares")
     return problems
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pipelines
+import tests.pipelines
 from modelyard.commands.new_project import STARTER, STARTER_NAME
 from modelyard.paths import repository
 from modelyard.project import Project
 
 # Makes the starter importable as the project that it will become.
 pipelines.__path__.append(str(STARTER / "pipelines"))
+tests.pipelines.__path__.append(str(STARTER / "tests" / "pipelines"))
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ MISTAKES = {
         Mistake("conf/ci/@/parameters.yml is missing", "conf/ci/@/parameters.yml"),
         Mistake("not only about @", "conf/base/@/parameters.yml", "@:", "another:"),
         Mistake("has no tests", "tests/pipelines/@/test_@.py"),
+        Mistake("small.py is missing", "tests/pipelines/@/small.py"),
     ],
     check_rooms.the_readme_has_a_row: [
         Mistake("no table row", "./README.md", new="To run it: `kedro run --pipeline=@`"),

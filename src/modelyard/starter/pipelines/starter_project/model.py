@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from modelyard.errors import StorageError
 from modelyard.feature_store.schema import feature_names
 from modelyard.files import write_text
 from modelyard.parameters import Parameters
@@ -72,10 +73,17 @@ def load(folder: Path) -> FailureModel:
     """Reads what :func:`save` wrote.
 
     Raises:
-        StorageError: The weights are missing or damaged.
+        StorageError: A file is missing or damaged.
     """
     from modelyard.training.weights import load_weights
 
-    params = FitParameters.model_validate_json((folder / "params.json").read_text(encoding="utf-8"))
+    try:
+        params = FitParameters.model_validate_json((folder / "params.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"The model's parameters cannot be read: {error}",
+            where=str(folder / "params.json"),
+            way_out="restore the folder, or train the model again",
+        ) from error
     network = load_weights(build_network(params), folder / "weights.safetensors")
     return FailureModel(params=params, network=network.eval())
