@@ -1,0 +1,1 @@
+"""What projects that learn from pictures share: decoding, measurements, augmentation, networks, requests."""

@@ -1,0 +1,83 @@
+"""A picture in a request: base64 text that is decoded once, when the request is validated, and never again."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+
+if TYPE_CHECKING:
+    from pydantic_core import CoreSchema
+
+Read = Callable[[bytes], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class RequestImage:
+    """A picture as a client sent it.
+
+    Args:
+        text: The file's bytes in base64.
+        read: ``read(content)`` returns the pixels or raises ``ValueError``.
+    """
+
+    text: str
+    read: Read
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The decoded picture; read on first use, which is the validation of the request.
+
+        Raises:
+            ValueError: The text is no base64, or its bytes are no picture that ``read`` takes.
+        """
+        try:
+            content = base64.b64decode(self.text, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ValueError("the image is no base64 text (the bytes of the file, nothing in front)") from error
+        return self.read(content)
+
+
+@dataclass(frozen=True)
+class Base64Image:
+    """How pydantic validates a :class:`RequestImage`: ``image: Annotated[RequestImage, Base64Image(read, limit)]``.
+
+    In JSON it is the text, both ways.
+
+    Args:
+        read: See :class:`RequestImage`.
+        max_length: Characters of base64: four for three bytes of the file. Below the server's limit of a request.
+    """
+
+    read: Read
+    max_length: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Returns the schema of text that becomes a decoded picture."""
+        from pydantic_core import core_schema
+
+        decode = core_schema.no_info_after_validator_function(
+            self._decoded, core_schema.str_schema(max_length=self.max_length)
+        )
+        known = core_schema.is_instance_schema(RequestImage)
+        return core_schema.json_or_python_schema(
+            json_schema=decode,
+            python_schema=core_schema.union_schema([known, decode]),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda image: image.text),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Returns the JSON schema of base64 text."""
+        return {"type": "string", "contentEncoding": "base64", "maxLength": self.max_length}
+
+    def _decoded(self, text: str) -> RequestImage:
+        image = RequestImage(text, self.read)
+        image.pixels  # noqa: B018 - the decoded picture stays with the request
+        return image

@@ -1,0 +1,92 @@
+"""A small residual network for small pictures.
+
+Imported only inside functions: this module needs torch. Shapes: B batch, C channels, H and W pixels, K outputs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions around a short cut (He et al. 2016, https://arxiv.org/abs/1512.03385, figure 3)."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False), nn.BatchNorm2d(n_out))
+        is_same = n_in == n_out and stride == 1
+        self.short_cut: nn.Module = (
+            nn.Identity()
+            if is_same
+            else nn.Sequential(nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, n_in, H, W) to (B, n_out, H / stride, W / stride)."""
+        return functional.relu(self.second(self.first(maps)) + self.short_cut(maps))
+
+
+class SmallResNet(nn.Module):
+    """A residual network with one block for each halving of the picture.
+
+    Args:
+        in_channels: Of a picture.
+        n_outputs: Numbers for each picture (K); 1 gives log-odds of shape (B,).
+        width: Channels after the first convolution; each block doubles them.
+        n_blocks: Residual blocks.
+        stem_stride: 2 halves large pictures before the first block.
+        dropout: Share of pooled channels that are dropped while training.
+        mean: Of the training pictures' values; pictures are standardised with it and with ``std``.
+        std: Their standard deviation.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        n_outputs: int,
+        width: int,
+        n_blocks: int,
+        stem_stride: int = 1,
+        dropout: float = 0.0,
+        mean: float = 0.5,
+        std: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_channels, width, 3, stem_stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(width * 2**number, width * 2 ** (number + 1), 2) for number in range(n_blocks))
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(2 * width * 2**n_blocks, n_outputs)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, C, H, W), black 0 and white 1, to logits (B, K), or (B,) of one output."""
+        return self.head(self.features(pictures))
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """Returns the maps that the head reads: (B, width * 2 ** n_blocks, H', W')."""
+        maps: Tensor = self.blocks(self.stem((pictures - self.mean) / self.std.clamp(min=0.02)))
+        return maps
+
+    def head(self, maps: Tensor) -> Tensor:
+        """Returns logits of maps; the mean sees what covers the picture, the maximum a small spot."""
+        pooled = torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+        logits: Tensor = self.linear(self.dropout(pooled))
+        return logits.squeeze(1)
+
+
+def as_pictures(pixels: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Returns flat values (B, H * W * C) of 0 to 255 as pictures (B, C, H, W) of 0 to 1; ``shape`` is (H, W[, C])."""
+    pictures = pixels.view(-1, *shape).float() / 255
+    return pictures[:, None] if len(shape) == 2 else pictures.permute(0, 3, 1, 2)

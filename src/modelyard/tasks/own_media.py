@@ -1,0 +1,218 @@
+"""How do a user's own files (pictures, recordings, pieces) become records? A folder, or a CSV file that names files.
+
+A folder has a sub-folder for each class. A CSV file has the columns ``file`` (relative to it) and ``label``, and
+perhaps ``event_time`` (ISO 8601, UTC without an offset), ``split``, and columns that the project knows. A file that
+cannot be read becomes a row with its reason in ``parse_errors``, so that it is quarantined by name and all others are
+used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from numpy.typing import NDArray
+
+from modelyard.errors import ConfigurationError, DataContractError
+
+_PARTS = (("train", 0.7), ("valid", 0.85), ("test", 1.0))
+_SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
+"""Folders that macOS, Synology and Windows leave behind; their other traces begin with a dot."""
+
+_FIRST_SENSIBLE = datetime(1980, 1, 2, tzinfo=UTC)
+"""ZIP archives without a time unpack to 1980-01-01, broken clocks to 1970-01-01."""
+
+UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+"""``event_time`` of a file whose own time says nothing."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file to read, and what is known about it."""
+
+    path: Path
+    name: str
+    about: Mapping[str, str | None]
+
+
+def read_own_media(
+    path: Path,
+    read: Callable[[bytes], NDArray[Any]],
+    *,
+    media: str,
+    blank: NDArray[Any],
+    endings: Sequence[str],
+    key: str,
+    target: str = "",
+    classes: Mapping[str, Any] | None = None,
+    group: str = "",
+    columns: Sequence[str] = (),
+) -> tuple[pl.DataFrame, list[NDArray[Any]]]:
+    """Reads a user's files.
+
+    The split follows from each file's content, so that copies never lie on both sides of it, nor do files of one group;
+    a CSV file may bring ``split`` itself, or ``event_time``, by which the spine then splits.
+
+    Args:
+        path: A folder or a CSV file.
+        read: ``read(content)`` returns the values of one file, or raises ``ValueError`` with what is wrong.
+        media: Name of the media column, for errors.
+        blank: The values of a file that cannot be read.
+        endings: Of files that are looked at (``.png``), in lower case; others in a folder are passed over.
+        key: Column for the file's name, relative to the folder or to the CSV file.
+        target: Column for the label.
+        classes: Name of a sub-folder or label to the target's value. None: nothing is labelled, and all files in the
+            folder and below are read.
+        group: Column of the CSV file that names what belongs together. Empty: every file is alone.
+        columns: Further text columns of the CSV file to pass on; null where they or their values are missing.
+
+    Returns:
+        Rows (``key``, ``event_time``, ``split``, ``parse_errors``, ``target``, ``group``, ``columns``), sorted by name
+        or in the CSV file's order, and the values of each.
+
+    Raises:
+        ConfigurationError: Nothing is there.
+        DataContractError: There are no such files, or folders or labels that ``classes`` does not have.
+    """
+    if not path.exists():
+        raise ConfigurationError("The own data are not there.", where=str(path.absolute()), way_out=_way_out(classes))
+    files = _in_folder(path, endings, classes) if path.is_dir() else _in_csv(path, classes)
+    values, digests, problems = zip(*(_read(file, read, media, blank) for file in files), strict=True)
+    kept = [name for name in (group, *columns) if name]
+    times = [_time(file, problem) for file, problem in zip(files, problems, strict=True)]
+    rows = pl.DataFrame(
+        {
+            key: [file.name for file in files],
+            "event_time": times,
+            "split": _splits(files, digests, [file.about.get(group) for file in files]),
+            "parse_errors": ["; ".join(problem) or None for problem in problems],
+            **{name: [file.about.get(name) or None for file in files] for name in kept},
+        },
+        schema={
+            **dict.fromkeys((key, "event_time", "split", "parse_errors", *kept), pl.String),
+            "event_time": pl.Datetime("us", "UTC"),
+        },
+    )
+    if classes is not None:
+        rows = rows.with_columns(pl.Series(target, [classes[str(file.about["label"])] for file in files]))
+    return rows, list(values)
+
+
+def _in_folder(path: Path, endings: Sequence[str], classes: Mapping[str, Any] | None) -> list[_File]:
+    folders = sorted(each.name for each in path.iterdir() if each.is_dir() and not _is_hidden(each.name))
+    unknown = sorted(set(folders) - set(classes)) if classes is not None else []
+    if unknown:
+        raise DataContractError(
+            f"There are folders that are no class: {', '.join(unknown)}.",
+            where=str(path),
+            way_out=f"name them {', '.join(classes or ())}, or say what they mean in ingest.classes",
+        )
+    found = [
+        file
+        for start in (folders if classes is not None else [""])
+        for file in sorted((path / start).rglob("*"))
+        if file.suffix.lower() in endings and not any(map(_is_hidden, file.relative_to(path).parts))
+    ]
+    if not found:
+        found_endings = f"The folder holds no files ending in {', '.join(endings)}."
+        raise DataContractError(found_endings, where=str(path), way_out=_way_out(classes))
+    names = [file.relative_to(path) for file in found]
+    return [_File(path / name, name.as_posix(), {"label": name.parts[0]}) for name in names]
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name in _SYSTEM_FOLDERS
+
+
+def _in_csv(path: Path, classes: Mapping[str, Any] | None) -> list[_File]:
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        found = f"The file cannot be read as CSV: {str(error).splitlines()[0]}"
+        raise DataContractError(found, where=str(path), way_out=_way_out(classes)) from error
+    needed = ("file", "label") if classes is not None else ("file",)
+    missing = [name for name in needed if name not in table.columns]
+    if missing or table.is_empty():
+        found = f"The columns {', '.join(missing)} are missing." if missing else "The file has no rows."
+        raise DataContractError(found, where=str(path), way_out=_way_out(classes))
+    unknown = sorted({str(label) for label in table["label"].unique()} - set(classes)) if classes is not None else []
+    if unknown:
+        raise DataContractError(
+            f"There are labels that are no class: {', '.join(unknown)}.",
+            where=f"{path}, column 'label'",
+            way_out=f"use {', '.join(classes or ())}, or say what they mean in ingest.classes",
+        )
+    return [
+        _File(path.parent / (row["file"] or ""), (row["file"] or "").replace("\\", "/"), row)
+        for row in table.iter_rows(named=True)
+    ]
+
+
+def _read(
+    file: _File, read: Callable[[bytes], NDArray[Any]], media: str, blank: NDArray[Any]
+) -> tuple[NDArray[Any], str, list[str]]:
+    """Returns a file's values, the digest of its content, and what is wrong with it."""
+    content = file.name.encode()
+    try:
+        content = file.path.read_bytes()
+        return read(content), sha256(content).hexdigest(), []
+    except OSError as error:
+        problem = f"{media}: the file cannot be read ({error.strerror})"
+    except ValueError as error:
+        problem = f"{media}: {error}"
+    return blank, sha256(content).hexdigest(), [problem]
+
+
+def _time(file: _File, problems: list[str]) -> datetime | None:
+    """Returns when the file's example happened: as the CSV file says, else when the file was last changed."""
+    text = file.about.get("event_time")
+    if text:
+        try:
+            when = datetime.fromisoformat(text)
+        except ValueError:
+            problems.append(f"event_time: {text!r} is no time")
+            return None
+        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    try:
+        changed = datetime.fromtimestamp(int(file.path.stat().st_mtime), UTC)
+    except (OSError, OverflowError, ValueError):
+        return UNKNOWN_TIME
+    return changed if _FIRST_SENSIBLE <= changed <= datetime.now(UTC) else UNKNOWN_TIME
+
+
+def _splits(files: Sequence[_File], digests: Sequence[str], groups: Sequence[str | None]) -> list[str | None]:
+    """Returns each file's split: as the CSV file says, none if it has times, else by content."""
+    if any(file.about.get("split") for file in files):
+        return [file.about.get("split") or None for file in files]
+    if any(file.about.get("event_time") for file in files):
+        return [None] * len(files)
+    # Files of equal content or of one group are tied together; the smallest digest of a tie places all of it.
+    tied = list(digests)
+    while True:
+        smallest: dict[str, str] = {}
+        for own, digest, group in zip(tied, digests, groups, strict=True):
+            for name in (digest, f"group {group}" if group else digest):
+                smallest[name] = min(own, smallest.get(name, own))
+        before = tied
+        tied = [
+            min(smallest[digest], smallest[f"group {group}"] if group else smallest[digest])
+            for digest, group in zip(digests, groups, strict=True)
+        ]
+        if tied == before:
+            return [_part(digest) for digest in tied]
+
+
+def _part(digest: str) -> str:
+    place = int(digest[:8], 16) / 16**8
+    return next(name for name, end in _PARTS if place < end)
+
+
+def _way_out(classes: Mapping[str, Any] | None) -> str:
+    if classes is None:
+        return "give a folder with such files, or a CSV file with the column file"
+    return "give a folder with a sub-folder for each class, or a CSV file with the columns file and label"

@@ -1,0 +1,83 @@
+"""Augmentation moves pictures and zero leaves them; the network sees all scales; Grad-CAM finds the spot."""
+
+import pytest
+import torch
+
+from modelyard.tasks.images.augmentation import AugmentationParameters, augment, dihedral
+from modelyard.tasks.images.grad_cam import grad_cam
+from modelyard.tasks.images.resnet import SmallResNet, as_pictures
+
+MUCH = AugmentationParameters(
+    flip_share=0.5,
+    rotation_deg=20,
+    translation_share=0.1,
+    scale_share=0.1,
+    contrast_share=0.2,
+    brightness_share=0.1,
+    tint_share=0.05,
+    noise=0.01,
+)
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_variations_move_pictures_and_the_defaults_leave_them(n_channels):
+    pictures = torch.rand(4, n_channels, 28, 28)
+    assert torch.allclose(augment(pictures, AugmentationParameters()), pictures, atol=1e-5)
+    varied = augment(pictures, MUCH)
+    assert varied.shape == pictures.shape
+    assert not torch.allclose(varied, pictures, atol=1e-2)
+
+
+def test_a_flip_is_a_mirror_image():
+    pictures = torch.rand(3, 1, 16, 16)
+    flipped = augment(pictures, AugmentationParameters(flip_share=1))
+    assert torch.allclose(flipped, pictures.flip(3), atol=1e-5)
+
+
+def test_autocast_does_not_round_where_pixels_go():
+    pictures = torch.rand(4, 3, 100, 100)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.allclose(augment(pictures, AugmentationParameters()), pictures, atol=1e-4)
+
+
+def test_there_are_eight_ways_to_lay_a_square_down():
+    picture = torch.rand(1, 1, 4, 4)
+    assert len({tuple(dihedral(picture, number).flatten().tolist()) for number in range(8)}) == 8
+    assert torch.equal(dihedral(picture, 0), picture)
+
+
+@pytest.mark.parametrize(("n_outputs", "shape"), [(1, (5,)), (4, (5, 4))])
+def test_the_network_answers_for_each_picture(n_outputs, shape):
+    network = SmallResNet(in_channels=3, n_outputs=n_outputs, width=4, n_blocks=2, stem_stride=2).eval()
+    pictures = torch.rand(5, 3, 32, 32)
+    assert network(pictures).shape == shape
+    assert network.features(pictures).shape == (5, 16, 4, 4)
+
+
+def test_a_network_reads_a_picture_relative_to_training():
+    plain = SmallResNet(in_channels=1, n_outputs=1, width=4, n_blocks=1).eval()
+    shifted = SmallResNet(in_channels=1, n_outputs=1, width=4, n_blocks=1, mean=0.6, std=0.4).eval()
+    shifted.load_state_dict(plain.state_dict() | {"mean": torch.tensor(0.6), "std": torch.tensor(0.4)})
+    pictures = torch.rand(5, 1, 8, 8)
+    assert torch.allclose(shifted((pictures - 0.5) * 2 + 0.6), plain(pictures), atol=1e-5)
+
+
+def test_flat_values_become_planes():
+    grey, colour = torch.arange(4, dtype=torch.uint8), torch.arange(12, dtype=torch.uint8)
+    assert torch.allclose(as_pictures(grey[None], (2, 2))[0, 0] * 255, grey.view(2, 2).float())
+    assert torch.allclose(as_pictures(colour[None], (2, 2, 3))[0, 1] * 255, colour.view(2, 2, 3)[..., 1].float())
+
+
+def test_grad_cam_finds_the_bright_spot():
+    network = SmallResNet(in_channels=1, n_outputs=2, width=2, n_blocks=1).eval()
+    with torch.no_grad():  # an output that grows with the mean of one map, which grows with brightness
+        for weight in network.parameters():
+            weight.abs_()
+    pictures = torch.full((1, 1, 32, 32), 0.5)
+    pictures[:, :, 4:10, 20:26] = 1.0
+    heat = grad_cam(network, pictures, output=1)
+    assert heat.shape == (1, 32, 32)
+    assert (heat.min(), heat.max()) >= (0, 1)
+    row, column = divmod(int(heat[0].argmax()), 32)
+    assert 2 <= row <= 12
+    assert 18 <= column <= 28

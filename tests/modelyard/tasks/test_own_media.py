@@ -1,0 +1,125 @@
+"""Own files become rows; what the system left behind is passed over, what is broken is named, copies stay together."""
+
+import os
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.tasks.own_media import UNKNOWN_TIME, read_own_media
+
+CLASSES = {"normal": False, "ill": True}
+
+
+def read(content: bytes) -> np.ndarray:
+    if not content.startswith(b"good"):
+        raise ValueError("no good")
+    return np.frombuffer(content[:8], np.uint8)
+
+
+def own(path, **more):
+    about = {"media": "sound", "blank": np.zeros(8, np.uint8), "endings": (".snd",), "key": "sound_id"}
+    return read_own_media(path, read, **about | {"target": "is_ill", "classes": CLASSES} | more)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in CLASSES:
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            (tmp_path / name / f"{number}.SND").write_bytes(f"good {name} {number}".encode())
+    return tmp_path
+
+
+def test_folders_are_classes_and_broken_files_are_rows_with_their_reason(folder):
+    (folder / "ill" / "broken.snd").write_bytes(b"bad")
+    (folder / "ill" / "notes.txt").write_text("not looked at")
+    rows, values = own(folder)
+    assert rows.columns == ["sound_id", "event_time", "split", "parse_errors", "is_ill"]
+    assert rows["is_ill"].to_list() == [True] * 5 + [False] * 4
+    assert rows.filter(rows["parse_errors"].is_not_null()).select("sound_id", "parse_errors").rows() == [
+        ("ill/broken.snd", "sound: no good")
+    ]
+    assert len(values) == 9
+    assert [value.any() for value in values] == [True] * 4 + [False] + [True] * 4
+
+
+def test_what_the_system_left_behind_is_passed_over(folder):
+    for name in ("__MACOSX/normal", "normal/__MACOSX", "ill/@eaDir", "ill/.cache", ".git"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "0.snd").write_bytes(b"good copy")
+    (folder / "ill" / "._0.snd").write_bytes(b"apple double")
+    assert own(folder)[0].height == 8
+
+
+def test_copies_and_files_of_one_group_lie_in_one_split(folder):
+    for number in range(12):
+        (folder / "ill" / f"copy_{number}.snd").write_bytes(b"good the same")
+    rows, _ = own(folder)
+    assert rows.filter(rows["sound_id"].str.contains("copy"))["split"].n_unique() == 1
+    assert rows["split"].n_unique() > 1
+    lines = [f"{name}/{number}.SND,{name},anna" for name in CLASSES for number in range(4)]
+    (folder / "labels.csv").write_text("\n".join(["file,label,patient_id", *lines]))
+    rows, _ = own(folder / "labels.csv", group="patient_id")
+    assert rows["split"].n_unique() == 1
+    # A copy ties two groups, even though one lies between them.
+    lines = ["normal/0.SND,normal,anna", "ill/copy_0.snd,ill,anna", "ill/copy_1.snd,ill,ben", "ill/1.SND,ill,ben"]
+    (folder / "labels.csv").write_text("\n".join(["file,label,patient_id", *lines, "ill/2.SND,ill,"]))
+    rows, _ = own(folder / "labels.csv", group="patient_id")
+    assert rows["split"][:4].n_unique() == 1
+    assert rows["patient_id"].to_list() == ["anna", "anna", "ben", "ben", None]
+
+
+def test_adding_a_file_moves_no_other_to_another_split(folder):
+    before = dict(own(folder)[0].select("sound_id", "split").iter_rows())
+    (folder / "ill" / "0a.snd").write_bytes(b"good new one")
+    after = dict(own(folder)[0].select("sound_id", "split").iter_rows())
+    assert after.items() > before.items()
+
+
+def test_a_csv_file_names_times_splits_and_columns(folder):
+    (folder / "labels.csv").write_text(
+        "file,label,event_time,place\n"
+        "normal/0.SND,normal,2024-03-01T10:00:00+01:00,Rome\n"
+        "ill/0.SND,ill,2024-03-02,\n"
+        "gone.snd,ill,yesterday,Oslo\n"
+    )
+    rows, _ = own(folder / "labels.csv", columns=("place", "city"))
+    assert rows["event_time"].to_list()[:2] == [datetime(2024, 3, 1, 9, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC)]
+    assert rows["split"].to_list() == [None] * 3
+    assert rows["parse_errors"][2].startswith("sound: the file cannot be read")
+    assert "event_time: 'yesterday' is no time" in rows["parse_errors"][2]
+    assert rows["place"].to_list() == ["Rome", None, "Oslo"]
+    assert rows["city"].null_count() == 3
+    (folder / "labels.csv").write_text("file,label,split\nnormal/0.SND,normal,train\nill/0.SND,ill,test\n")
+    assert own(folder / "labels.csv")[0]["split"].to_list() == ["train", "test"]
+
+
+@pytest.mark.parametrize(("seconds", "sensible"), [(1_700_000_000, True), (0, False), (4_000_000_000, False)])
+def test_the_time_of_a_file_is_taken_if_it_is_sensible(folder, seconds, sensible):
+    os.utime(folder / "normal" / "0.SND", (seconds, seconds))
+    when = own(folder)[0]["event_time"][4]
+    assert when == (datetime.fromtimestamp(seconds, UTC) if sensible else UNKNOWN_TIME)
+
+
+def test_without_classes_all_files_below_are_read(folder):
+    rows, _ = own(folder, classes=None, target="")
+    assert rows.columns == ["sound_id", "event_time", "split", "parse_errors"]
+    assert rows.height == 8
+
+
+@pytest.mark.parametrize(
+    ("prepare", "error", "found"),
+    [
+        (lambda path: path / "nowhere", ConfigurationError, "not there"),
+        (lambda path: (path / "empty").mkdir() or path / "empty", DataContractError, "no files ending in .snd"),
+        (lambda path: (path / "cats").mkdir() or path, DataContractError, "no class: cats"),
+        (lambda path: (path / "x.csv").write_text("name,label\na,ill\n") and path / "x.csv", DataContractError, "file"),
+        (lambda path: (path / "x.csv").write_text("file,label\na,cat\n") and path / "x.csv", DataContractError, "cat"),
+        (lambda path: (path / "x.csv").write_text("file,label\n") and path / "x.csv", DataContractError, "no rows"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused(folder, prepare, error, found):
+    with pytest.raises(error, match=found):
+        own(prepare(folder))
