@@ -133,7 +133,8 @@ class Api:
         timeout_s: Seconds until a request is given up with 504. None: the server's setting.
         max_rows: Rows of one request; beyond them the answer is 413. None: the server's setting.
         stream: ``stream(model, frame)`` yields the answer to one decoded request (M = 1) piece by piece, as values that
-            JSON knows; served as ``text/event-stream`` on a route of its own. None: there is no such route.
+            JSON knows; served as ``text/event-stream`` on a route of its own, in a thread beside the predictions, so it
+            must not change the model. None: there is no such route.
     """
 
     request: type[BaseModel]

@@ -1,17 +1,21 @@
 """Micro-batches: requests that arrive while others are being predicted are predicted together next.
 
 The queue is bounded, predictions run in a thread of their own, and the event loop stays free to accept and answer.
+What nobody waits for any more is not predicted, or ended where it has begun.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from modelyard.errors import ModelyardError
+from modelyard.serving.worker_thread import GivenUp, WorkerThread
+
+_LAST_BATCH_S = 2.0
+"""Seconds that the last batch gets at the end of the process, beyond the time limit of its requests."""
 
 
 class QueueFullError(ModelyardError):
@@ -68,7 +72,9 @@ class Batcher:
         self._jobs: deque[Job] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._worker = WorkerThread(name)
+        self._batch: list[Job] = []
+        """What is predicted now."""
         self._task: asyncio.Task[None] | None = None
         self.waiting_rows = 0
 
@@ -81,7 +87,7 @@ class Batcher:
 
         Raises:
             QueueFullError: The queue is full, or the server is going down.
-            TimeoutError: There was no answer in time; if the job still waited, it is not predicted.
+            TimeoutError: There was no answer in time.
         """
         if self._closing or self.waiting_rows + job.rows > self._queue_rows:
             raise QueueFullError(
@@ -90,19 +96,31 @@ class Batcher:
         self._jobs.append(job)
         self.waiting_rows += job.rows
         self._arrived.set()
-        async with asyncio.timeout(timeout_s):
-            return await job.answer
+        try:
+            await asyncio.wait((job.answer,), timeout=timeout_s)
+        finally:
+            # Either it is answered by now, or it never will be: nothing is both logged as served and given up.
+            if not job.answer.done():
+                job.answer.cancel()
+                self._stop_what_nobody_waits_for()
+        if job.answer.cancelled():
+            raise TimeoutError
+        return job.answer.result()
 
     async def close(self) -> None:
-        """Answers what is queued, then stops."""
+        """Answers what is queued, then stops; a batch that hangs is left behind."""
         self._closing = True
         self._arrived.set()
         if self._task is not None:
-            await self._task
-        self._executor.shutdown()
+            await asyncio.wait((self._task,), timeout=_LAST_BATCH_S)
+            self._task.cancel()
+        self._worker.close()
+
+    def _stop_what_nobody_waits_for(self) -> None:
+        if self._batch and all(job.answer.done() for job in self._batch):
+            self._worker.interrupt()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         was_idle = True
         while self._jobs or not self._closing:
             if not self._jobs:
@@ -112,10 +130,17 @@ class Batcher:
             if was_idle and self._max_wait_s and self.waiting_rows < self._max_rows:
                 await asyncio.sleep(self._max_wait_s)
             was_idle = False
-            if batch := self._take():
-                answers = await loop.run_in_executor(self._executor, self._safely, batch)
-                for job, answer in zip(batch, answers, strict=True):
-                    _settle(job, answer)
+            self._batch = self._take()
+            if self._batch:
+                await self._predict(self._batch)
+
+    async def _predict(self, batch: list[Job]) -> None:
+        try:
+            answers = await self._worker.run(self._safely, batch)
+        except GivenUp:
+            return
+        for job, answer in zip(batch, answers, strict=True):
+            _settle(job, answer)
 
     def _take(self) -> list[Job]:
         """The next jobs, oldest first; those given up meanwhile are dropped."""

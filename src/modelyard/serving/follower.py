@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -17,6 +16,7 @@ from modelyard.errors import ModelyardError
 from modelyard.model_registry.aliases import Aliases, Candidate, RegistryView
 from modelyard.model_registry.versions import CHALLENGER, CHAMPION
 from modelyard.serving.loaded_version import LoadedVersion, RefusalError, check_tags, load_checked
+from modelyard.serving.worker_thread import WorkerThread
 
 if TYPE_CHECKING:
     from modelyard.serving.metrics import Metrics
@@ -31,6 +31,9 @@ ROLLED_BACK_TAG = "modelyard.canary"
 
 _KEPT_VERSIONS = 4
 _LOADS_AT_ONCE = 4
+_LOAD_TURN_S = 20.0
+"""After so long a load no longer counts among those at once: loads that hang must not hold up other projects."""
+
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 300.0
 _ALIAS_GRACE_S = 3.0
 """How long an alias must be gone before serving ends: MLflow's pages may move it in two steps."""
@@ -78,7 +81,7 @@ class Follower:
         self._services, self._registry, self._metrics, self._poll_s = services, registry, metrics, poll_s
         self._followed = {name: _Followed() for name in services}
         self._may_load = asyncio.Semaphore(_LOADS_AT_ONCE)
-        self._poller = ThreadPoolExecutor(1, thread_name_prefix="poll")
+        self._poller = WorkerThread("poll")
         self._task: asyncio.Task[None] | None = None
         self._loads: set[asyncio.Task[None]] = set()
         self._is_reachable = True
@@ -90,10 +93,11 @@ class Follower:
 
     async def close(self) -> None:
         """Stops; a load under way is not waited for."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, *self._loads, return_exceptions=True)
-        self._poller.shutdown(wait=False)
+        tasks = [*self._loads, *([self._task] if self._task is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._poller.close()
 
     def refusals(self, project: str) -> dict[str, str]:
         """Version to the reason why it must not serve."""
@@ -104,10 +108,9 @@ class Follower:
         return self._with_champion
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                aliases = await loop.run_in_executor(self._poller, self._registry.aliases)
+                aliases = await self._poller.run(self._registry.aliases)
                 self._say_reachable(None)
                 self._with_champion = {name for name, alias in aliases if alias == CHAMPION and name in self._services}
                 for name, service in self._services.items():
@@ -219,16 +222,21 @@ class Follower:
     async def _load(self, service: "ProjectService", candidate: Candidate) -> LoadedVersion:
         """Loads in a thread; a load that does not come to an end is a refusal, and its thread is given up."""
         timeout_s = service.settings.load_timeout_s
-        async with self._may_load:
-            try:
-                return await _in_thread(load_checked, service.project, candidate, timeout_s=timeout_s)
-            except TimeoutError:
-                raise RefusalError(
-                    "files",
-                    f"It was not loaded after {timeout_s:g} s.",
-                    where=f"{candidate.project} version {candidate.version}",
-                    way_out="see whether its files are whole, or raise --load-timeout-s",
-                ) from None
+        await self._may_load.acquire()
+        loading = asyncio.ensure_future(_in_thread(load_checked, service.project, candidate, timeout_s=timeout_s))
+        try:
+            await asyncio.wait((loading,), timeout=_LOAD_TURN_S)
+        finally:
+            self._may_load.release()
+        try:
+            return await loading
+        except TimeoutError:
+            raise RefusalError(
+                "files",
+                f"It was not loaded after {timeout_s:g} s.",
+                where=f"{candidate.project} version {candidate.version}",
+                way_out="see whether its files are whole, or raise --load-timeout-s",
+            ) from None
 
     def _refuse(self, service: "ProjectService", followed: _Followed, version: str, refusal: RefusalError) -> None:
         """Remembers a refusal; it is looked at again after a while that doubles each time."""

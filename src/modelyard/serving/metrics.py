@@ -33,6 +33,7 @@ class Metrics:
         self.prediction_errors = counter("prediction_errors", "Requests whose prediction failed.", "project", "version")
         self.lookup_seconds = histogram("lookup_seconds", "Online features of a request.", _SECONDS, "project")
         self.queue_rows = gauge("queue_rows", "Rows that wait.", "livesum", "project")
+        self.streams = gauge("streams", "Streams that are under way.", "livesum", "project")
         self.version = gauge("model_version", "Version that serves, 0 for none.", "livemostrecent", "project", "role")
         self.swaps = counter("swaps", "Versions that took over.", "project", "role", "version")
         self.refused = counter("versions_refused", "Versions that must not serve.", "project", "version", "reason")

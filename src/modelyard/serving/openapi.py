@@ -80,6 +80,14 @@ def _paths(one: "ProjectRoutes", references: dict[Any, Any]) -> dict[str, Any]:
             {"dataframe_records": [example]},
         ),
     }
+    if api.stream is not None:
+        path = _post(one, "Answer one row piece by piece, as server-sent events.", request, None, example)
+        events = {"schema": {"type": "string"}, "example": 'data: {"piece": 1}\n\nevent: end\ndata: {}\n\n'}
+        path["post"]["responses"]["200"] |= {
+            "description": "An event for each piece (JSON); `event: end` is the last, or `event: error` with `detail`.",
+            "content": {"text/event-stream": events},
+        }
+        paths[f"/v1/{name}/stream"] = path
     if one.key_reader is not None:
         keyed = references[one.key_reader.model]
         as_of = {"type": "object", "additionalProperties": {"type": ["string", "null"], "format": "date-time"}}

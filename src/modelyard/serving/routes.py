@@ -1,11 +1,10 @@
-"""The routes of one project: predict, predict_by_key, invocations, and its state."""
+"""The routes of one project: predict, predict_by_key, invocations, stream, and its state."""
 
 import asyncio
 import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -18,6 +17,8 @@ from modelyard.serving.batching import QueueFullError
 from modelyard.serving.bodies import Body, Reader, TooManyRowsError, by_key_model, joined, problems
 from modelyard.serving.online_features import OnlineFeatures
 from modelyard.serving.service import Answer, NotServingError, ProjectService
+from modelyard.serving.streams import EventStream, while_connected
+from modelyard.serving.worker_thread import WorkerThread
 
 if TYPE_CHECKING:
     from modelyard.serving.follower import Follower
@@ -55,11 +56,11 @@ class ProjectRoutes:
         self.service, self.project, self._follower = service, service.project, follower
         settings = service.settings
         self._max_bytes, self._timeout_s = int(settings.max_body_mb * 1_000_000), settings.timeout_s
-        self.reader = Reader(self.project.api.request, settings.max_rows)
+        self.reader = Reader(self.project.api.request, service.max_rows)
         keyed = by_key_model(self.project)
-        self.key_reader = Reader(keyed, settings.max_rows) if keyed is not None else None
+        self.key_reader = Reader(keyed, service.max_rows) if keyed is not None else None
         self._online = OnlineFeatures(self.project)
-        self._look_up = ThreadPoolExecutor(1, thread_name_prefix=f"features-{self.project.name}")
+        self._look_up = WorkerThread(f"features-{self.project.name}")
         self._look_up_seconds = service.metrics.lookup_seconds.labels(self.project.name)
 
     @property
@@ -73,6 +74,8 @@ class ProjectRoutes:
         handlers: dict[str, Handler] = {"predict": self._predict, "invocations": self._invocations}
         if self.key_reader is not None:
             handlers["predict_by_key"] = self._predict_by_key
+        if self.project.api.stream is not None:
+            handlers["stream"] = self._stream
         root = f"/v1/{self.project.name}"
         posts = [
             Route(f"{root}/{name}", self._guarded(name, handler), methods=["POST"])
@@ -87,32 +90,24 @@ class ProjectRoutes:
             request.scope["project"], request.scope["route_name"] = self.project.name, name
             try:
                 return await handler(request)
-            except ValidationError as error:
-                return JSONResponse({"detail": problems(error)}, 422)
-            except (ModelyardError, TimeoutError) as error:
-                return _refusal(error)
             except ClientDisconnect:
                 return Response(status_code=499)  # nobody reads it; the log shows it
-            except Exception:  # the client is told no internals, only where to find them
-                logger.exception(
-                    "a request failed", extra={"project": self.project.name, "request_id": request.scope["request_id"]}
-                )
-                return JSONResponse(
-                    {"detail": "The prediction failed.", "request_id": request.scope["request_id"]}, 500
-                )
+            except Exception as error:  # whatever a project's code meets becomes an answer
+                body, status = _said(request, error)
+                return JSONResponse(body, status, {"retry-after": "1"} if status == 503 else {})
 
         return guarded
 
     async def _predict(self, request: Request) -> Response:
         body = self.reader.read(await self._body(request))
-        return self._answered(request, body, await self.service.answer(body.requests, request.scope["request_id"]))
+        return self._answered(request, body, await self._answer(request, body.requests))
 
     async def _invocations(self, request: Request) -> Response:
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if kind != "application/json":
             return JSONResponse({"detail": f"'{kind}' is not taken; send application/json."}, 415)
         body = self.reader.read_invocation(await self._body(request))
-        return self._answered(request, body, await self.service.answer(body.requests, request.scope["request_id"]))
+        return self._answered(request, body, await self._answer(request, body.requests))
 
     async def _predict_by_key(self, request: Request) -> Response:
         reader = self.key_reader
@@ -121,12 +116,29 @@ class ProjectRoutes:
         body = reader.read(await self._body(request))
         started = time.perf_counter()
         async with asyncio.timeout(self._timeout_s):
-            known = await asyncio.get_running_loop().run_in_executor(self._look_up, self._online.known, body.requests)
+            known = await self._look_up.run(self._online.known, body.requests)
         self._look_up_seconds.observe(time.perf_counter() - started)
         requests = joined(self.project, body.requests, [one.features for one in known])
         as_of = [one.as_of for one in known]
-        answer = await self.service.answer(requests, request.scope["request_id"], as_of)
-        return self._answered(request, body, answer, as_of)
+        return self._answered(request, body, await self._answer(request, requests, as_of), as_of)
+
+    async def _stream(self, request: Request) -> Response:
+        body = self.reader.read(await self._body(request))
+        if body.is_batch:
+            return JSONResponse({"detail": "A stream answers one request; send one object, not a list."}, 422)
+        version, stream = self.service.stream(body.requests[0])
+        request.scope["version"] = version
+        try:
+            first = await while_connected(stream.next(), request.receive)
+        except BaseException:
+            stream.close()
+            raise
+        return EventStream(stream, first, {"x-model-version": version}, lambda error: _said(request, error)[0])
+
+    async def _answer(self, request: Request, requests: list[Any], as_of: Any = None) -> Answer:
+        """The service's answer; one that may take long is given up when the client leaves."""
+        answer = self.service.answer(requests, request.scope["request_id"], as_of)
+        return await (while_connected(answer, request.receive) if self.project.api.timeout_s else answer)
 
     async def _state(self, request: Request) -> Response:
         refused = self._follower.refusals(self.project.name) if self._follower else {}
@@ -168,17 +180,21 @@ class ProjectRoutes:
 
     def close(self) -> None:
         """Lets go of the look-up's thread."""
-        self._look_up.shutdown()
+        self._look_up.close()
 
 
-def _refusal(error: Exception) -> Response:
-    status = next(code for kind, code in _STATUS.items() if isinstance(error, kind)) if _is_known(error) else 500
-    headers = {"retry-after": "1"} if status == 503 else {}
-    if not isinstance(error, ModelyardError):
-        return JSONResponse({"detail": "It took too long; nothing was answered."}, status)
-    body = {"detail": error.found, "where": error.where, "way_out": error.way_out}
-    return JSONResponse({name: text for name, text in body.items() if text}, status, headers)
-
-
-def _is_known(error: Exception) -> bool:
-    return isinstance(error, tuple(_STATUS))
+def _said(request: Request, error: Exception) -> tuple[dict[str, Any], int]:
+    """What the client is told of an error, and the status: no values, no internals, only where to find them."""
+    if isinstance(error, ValidationError):
+        return {"detail": problems(error)}, 422
+    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
+    if isinstance(error, TimeoutError):
+        return {"detail": "It took too long; nothing was answered."}, status
+    if isinstance(error, ModelyardError) and status != 500:
+        body = {"detail": error.found, "where": error.where, "way_out": error.way_out}
+        return {name: text for name, text in body.items() if text}, status
+    request_id = request.scope["request_id"]
+    logger.error(
+        "a request failed", exc_info=error, extra={"project": request.scope["project"], "request_id": request_id}
+    )
+    return {"detail": "The prediction failed.", "request_id": request_id}, 500

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 """One thread each: a micro-batch is small, and threads that wait for each other cost more than they bring."""
 
-_GRACE_S = 5
-
 
 def listen(settings: ServingSettings) -> socket.socket:
     """Takes the address.
@@ -95,7 +93,7 @@ def _config(settings: ServingSettings) -> "uvicorn.Config":
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.timeout_s) + _GRACE_S,
+        timeout_graceful_shutdown=None,  # every answer has a time limit of its own, some projects a long one
         timeout_worker_healthcheck=60,  # a worker that imports torch on a busy machine is not dead
         timeout_keep_alive=60,
     )

@@ -21,9 +21,16 @@ class ServingSettings(Parameters):
     max_batch_rows: int = Field(256, ge=1, description="Rows that are predicted together at most.")
     max_wait_ms: float = Field(1.0, ge=0, le=1000, description="How long a first request waits for company, ms.")
     queue_rows: int = Field(2048, ge=1, description="Rows that may wait; beyond them the answer is 503.")
-    max_rows: int = Field(1000, ge=1, description="Rows of one request; beyond them the answer is 413.")
+    max_rows: int = Field(
+        1000, ge=1, description="Rows of one request, where the project has no limit of its own; beyond: 413."
+    )
     max_body_mb: float = Field(8.0, gt=0, description="Size of one request, MB; beyond it the answer is 413.")
-    timeout_s: float = Field(10.0, gt=0, description="Seconds until a request is given up with 504.")
+    timeout_s: float = Field(
+        10.0, gt=0, description="Seconds until a request is given up with 504, where the project has no own."
+    )
+    max_streams: int = Field(
+        4, ge=1, description="Streams of a project at the same time; beyond them the answer is 503."
+    )
     load_timeout_s: float = Field(300.0, gt=0, description="Seconds until a version that does not load is refused.")
     shadow_share: float = Field(0.0, ge=0, le=1, description="Share of requests that the challenger scores unseen.")
     canary_share: float = Field(0.0, ge=0, le=1, description="Share of keys that the challenger answers.")

@@ -1,17 +1,19 @@
 """One project behind the server: which version answers whom, and what becomes of each answer."""
 
+import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelyard.errors import DataContractError, ModelyardError
-from modelyard.serving.batching import Batcher, Job
+from modelyard.serving.batching import Batcher, Job, QueueFullError
 from modelyard.serving.canary import CanaryPolicy, Watch, is_chosen, reason_to_roll_back
 from modelyard.serving.loaded_version import Answered, LoadedVersion
 from modelyard.serving.request_log import Entry, Logged, RequestLog
 from modelyard.serving.shadow import Shadow
+from modelyard.serving.streams import Stream
 
 if TYPE_CHECKING:
     from modelyard.project import Project
@@ -61,6 +63,8 @@ class ProjectService:
     ) -> None:
         self.project, self.settings, self.metrics, self.log = project, settings, metrics, log
         self.policy = policy or CanaryPolicy()
+        self.timeout_s = project.api.timeout_s or settings.timeout_s
+        self.max_rows = project.api.max_rows or settings.max_rows
         self.champion: LoadedVersion | None = None
         self.challenger: LoadedVersion | None = None
         self.why_not = f"The registry gives no version of {project.name} the alias champion."
@@ -70,14 +74,17 @@ class ProjectService:
         self._timers: dict[str, Any] = {}
         self._batcher = Batcher(
             self._work,
-            max_rows=settings.max_batch_rows,
+            # What is too much for one request of this project is too much for one batch.
+            max_rows=min(settings.max_batch_rows, project.api.max_rows or settings.max_batch_rows),
             max_wait_s=settings.max_wait_ms / 1000,
-            queue_rows=settings.queue_rows,
+            queue_rows=max(settings.queue_rows, self.max_rows),
             name=f"predict-{project.name}",
         )
         fields = project.api.request.model_fields
         keys = (project.contract.group, *(view.entity for view in project.feature_views), project.contract.key)
         self._key_field = next((key for key in keys if key and key in fields), None)
+        self._n_streams = 0
+        self._streams_gauge = metrics.streams.labels(project.name)
         self._queue_gauge = metrics.queue_rows.labels(project.name)
         self._batch_rows = metrics.batch_rows.labels(project.name)
 
@@ -88,8 +95,8 @@ class ProjectService:
     async def close(self) -> None:
         """Answers what is queued, finishes the shadow and seals the log."""
         await self._batcher.close()
-        self.shadow.close()
-        self.log.close()
+        await asyncio.to_thread(self.shadow.close)
+        await asyncio.to_thread(self.log.close)
 
     async def answer(self, requests: Sequence[Any], request_id: str, features_as_of: Any = None) -> Answer:
         """The responses to ``requests``, all from one version.
@@ -100,15 +107,53 @@ class ProjectService:
             TimeoutError: It took too long.
             DataContractError: The rows cannot be predicted as they are.
         """
+        self._serving()
+        job = Job(requests=requests, request_id=request_id, key=self._key(requests), features_as_of=features_as_of)
+        answer: Answer = await self._batcher.submit(job, self.timeout_s)
+        return answer
+
+    def stream(self, request: Any) -> tuple[str, Stream]:
+        """The champion's number, and its answer to one request piece by piece; the caller closes it.
+
+        Raises:
+            NotServingError: There is no champion.
+            QueueFullError: As many streams as may be are under way.
+        """
+        champion = self._serving()
+        if self._n_streams >= self.settings.max_streams:
+            raise QueueFullError(
+                f"{self._n_streams} streams are under way already.",
+                way_out="try again after the seconds of Retry-After",
+            )
+        self._n_streams += 1
+        self._streams_gauge.set(self._n_streams)
+        stream = Stream(
+            lambda: self._pieces(champion, request),
+            name=f"stream-{self.project.name}",
+            timeout_s=self.timeout_s,
+            ended=self._stream_ended,
+        )
+        return champion.version, stream
+
+    def _pieces(self, champion: LoadedVersion, request: Any) -> Iterator[Any]:
+        """The pieces; runs in the stream's thread."""
+        api = self.project.api
+        if api.stream is None:  # the route exists only where there is one
+            raise NotServingError(f"{self.project.name} does not stream.")
+        return api.stream(champion.model, api.decode([request]))
+
+    def _stream_ended(self, is_whole: bool) -> None:
+        self._n_streams -= 1
+        self._streams_gauge.set(self._n_streams)
+
+    def _serving(self) -> LoadedVersion:
         if self.champion is None:
             raise NotServingError(
                 self.why_not,
                 where=f"project {self.project.name}",
                 way_out=f"give a version of {self.project.name} the alias champion in MLflow; it is live in seconds",
             )
-        job = Job(requests=requests, request_id=request_id, key=self._key(requests), features_as_of=features_as_of)
-        answer: Answer = await self._batcher.submit(job, self.settings.timeout_s)
-        return answer
+        return self.champion
 
     def canary(self) -> LoadedVersion | None:
         """The version that answers the canary's keys, if there is one."""

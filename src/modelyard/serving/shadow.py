@@ -3,10 +3,10 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from modelyard.serving.loaded_version import Answered, LoadedVersion
+from modelyard.serving.worker_thread import WorkerThread
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MOST_WAITING_ROWS = 2048
+_LAST_ROWS_S = 10.0
+"""Seconds for what waits at the end of the process."""
 
 
 class Shadow:
@@ -31,7 +33,7 @@ class Shadow:
         self, project: str, metrics: "Metrics", seen: "Callable[[LoadedVersion, Sequence[Any], Answered, Any], None]"
     ) -> None:
         self._project, self._metrics, self._seen = project, metrics, seen
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"shadow-{project}")
+        self._worker = WorkerThread(f"shadow-{project}")
         self._lock = threading.Lock()
         self._waiting_rows = 0
         self._version = ""
@@ -46,7 +48,7 @@ class Shadow:
                 self._metrics.shadow_rows.labels(self._project, version.version, "left_out").inc(len(requests))
                 return
             self._waiting_rows += len(requests)
-        self._executor.submit(self._score, version, requests, answers, about)
+        self._worker.post(self._score, version, requests, answers, about)
 
     def report(self) -> dict[str, Any]:
         """The challenger's agreement with the champion so far: field to rows and share or difference."""
@@ -56,7 +58,7 @@ class Shadow:
 
     def close(self) -> None:
         """Scores what waits, then stops."""
-        self._executor.shutdown()
+        self._worker.close(_LAST_ROWS_S)
 
     def _score(
         self, version: LoadedVersion, requests: "Sequence[BaseModel]", answers: "Sequence[BaseModel]", about: Any

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -14,7 +15,7 @@ from modelyard.serving.app import build_app
 from modelyard.serving.loaded_version import LoadedVersion, check_tags
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.server_settings import ServingSettings
-from tests.modelyard.serving.toy import TOY, Factor
+from tests.modelyard.serving.toy import SLOW, TOY, Factor
 
 pytestmark = pytest.mark.anyio
 
@@ -29,6 +30,7 @@ class Shelf:
 
     def __init__(self):
         self.wished = {}
+        self.wished_of_slow = {}
         self.tags = {}
         self.is_down = False
         self.hang = threading.Event()
@@ -37,7 +39,9 @@ class Shelf:
     def aliases(self):
         if self.is_down:
             raise StorageError("The registry cannot be read.")
-        return {("toy", alias): version for alias, version in self.wished.items()}
+        return {("toy", alias): version for alias, version in self.wished.items()} | {
+            ("slow", alias): version for alias, version in self.wished_of_slow.items()
+        }
 
     def candidate(self, project, version):
         tags = {"gate": "passed"} | self.tags.get(version, {})
@@ -69,8 +73,8 @@ class Following:
 
     def __init__(self, shelf, **settings):
         self.metrics = Metrics()
-        settings = ServingSettings(poll_s=0.02, load_timeout_s=0.3, **settings)
-        self.app = build_app(settings, {"toy": TOY}, shelf, metrics=self.metrics)
+        settings = ServingSettings(**{"poll_s": 0.02, "load_timeout_s": 0.3} | settings)
+        self.app = build_app(settings, {"toy": TOY, "slow": SLOW}, shelf, metrics=self.metrics)
         self.service = self.app.state.services["toy"]
 
     async def __aenter__(self):
@@ -102,6 +106,18 @@ async def test_a_load_that_hangs_is_refused_and_holds_up_nothing(shelf):
         assert following.service.champion.version == "1"
         shelf.wished = {"champion": "2"}
         await following.serves("2")
+
+
+async def test_a_load_that_hangs_takes_no_other_project_its_turn_and_the_end_does_not_wait_for_it(shelf, monkeypatch):
+    monkeypatch.setattr(follower, "_LOADS_AT_ONCE", 1)
+    monkeypatch.setattr(follower, "_LOAD_TURN_S", 0.1)
+    shelf.wished_of_slow = {"champion": "9"}
+    async with Following(shelf, load_timeout_s=60) as following:
+        await following.until(lambda: shelf.loads == ["9"])
+        shelf.wished = {"champion": "1"}
+        await following.serves("1")
+        ending = time.monotonic()
+    assert time.monotonic() - ending < 5
 
 
 async def test_a_refused_version_is_tried_again_and_serves_once_its_gate_is_corrected(shelf):

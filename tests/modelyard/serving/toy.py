@@ -3,7 +3,7 @@
 import threading
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 import polars as pl
@@ -40,6 +40,7 @@ class Factor:
     breaks: bool = False
     gate: threading.Event | None = None
     batches: list[int] = field(default_factory=list)
+    pieces: list[int] = field(default_factory=list)
 
 
 def decode(requests):
@@ -102,22 +103,50 @@ TOY = Project(
 )
 
 
-def version(number, factor=2.0, **behaviour):
+def counted(model, rows):
+    """A stream: the price, cent by cent as it were."""
+    predict(model, rows)
+    for number in range(int(rows["amount_eur"][0])):
+        model.pieces.append(number)
+        time.sleep(model.seconds)
+        yield {"piece": number}
+
+
+SLOW = replace(TOY, name="slow", api=replace(TOY.api, timeout_s=30.0, max_rows=2, stream=counted))
+"""A generator among the projects: takes its time, streams, and takes two rows at most."""
+
+
+def version(number, factor=2.0, project=TOY, **behaviour):
     return LoadedVersion(
-        project=TOY, version=str(number), identity=(str(number), "toy"), model=Factor(factor, **behaviour)
+        project=project, version=str(number), identity=(str(number), "toy"), model=Factor(factor, **behaviour)
     )
+
+
+@asynccontextmanager
+async def toy_app(projects=(TOY,), metrics=None, **settings):
+    """The app of some projects while it runs; versions are put into ``app.state.services`` by the caller."""
+    app = build_app(
+        ServingSettings(**settings), {one.name: one for one in projects}, None, metrics=metrics or ServerMetrics()
+    )
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@asynccontextmanager
+async def client_of(app):
+    """An HTTP client on the app."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://toy") as client:
+        yield client
 
 
 @asynccontextmanager
 async def toy_server(champion=None, challenger=None, **settings):
     """An HTTP client on the app, and the toy's service."""
-    metrics = ServerMetrics()
-    app = build_app(ServingSettings(**settings), {"toy": TOY}, None, metrics=metrics)
-    service = app.state.services["toy"]
-    service.champion, service.challenger = champion, challenger
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://toy") as client:
+    async with toy_app(**settings) as app:
+        service = app.state.services["toy"]
+        service.champion, service.challenger = champion, challenger
+        async with client_of(app) as client:
             yield client, service
 
 
