@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -119,12 +120,9 @@ def fit_network(
         {"inputs": train.inputs, "start": start, "targets": train.targets},
         mean_crps,
         params.loop,
-        seed=run.seed,
+        run=replace(run, folder=run.folder / "network"),
         evaluate=None if valid is None else lambda net: skill(net, valid),
         greater_is_better=True,
-        checkpoints=run.folder / "network",
-        report=run.report,
-        n_threads=run.n_threads,
     )
     return result.network.to("cpu").eval(), result.best_epoch
 
@@ -192,7 +190,7 @@ def search_space(trial: optuna.Trial, params: FitParameters) -> FitParameters:
     )
     rate = trial.suggest_float("loop.learning_rate", 2e-4, 4e-3, log=True)
     decay = trial.suggest_float("loop.weight_decay", 0.01, 2.0, log=True)
-    loop = LoopParameters(**{**params.loop.values(), "learning_rate": rate, "weight_decay": decay})
+    loop = params.loop.model_copy(update={"learning_rate": rate, "weight_decay": decay})
     return params.model_copy(update={"network": network, "loop": loop})
 
 

@@ -9,6 +9,7 @@ look at average precision, which only asks how frauds are ranked. Weighting frau
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -54,7 +55,7 @@ class NetworkParameters(Parameters):
     look_width: int = Field(32, ge=4, le=256, description="Units of the look at the card's latest transactions.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units dropped while training.")
     epochs: int = Field(8, ge=1, le=1000, description="Passes over the rows that the learning-rate schedule spans.")
-    stop_after: int | None = Field(None, ge=1, description="Epochs kept; filled in by validation. None: `epochs`.")
+    best_epoch: int | None = Field(None, ge=1, description="Epochs kept; filled in by validation. None: `epochs`.")
     patience: int = Field(3, ge=1, description="Epochs without a better validation value before stopping.")
     batch_size: int = Field(256, ge=2, description="Rows of one optimiser step.")
     learning_rate: float = Field(2e-3, gt=0, lt=1, description="Peak learning rate of AdamW.")
@@ -119,7 +120,7 @@ def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> FraudMode
     network, epoch = fit_network(train, valid, params, run)
     decided = FitParameters(
         booster=params.booster.model_copy(update={"rounds": rounds}),
-        network=params.network.model_copy(update={"stop_after": epoch}),
+        network=params.network.model_copy(update={"best_epoch": epoch}),
         blend=params.blend,
         alert=params.alert,
     )
@@ -151,7 +152,7 @@ def fit_network(
     own = params.network
     loop = LoopParameters(
         epochs=own.epochs,
-        stop_after=own.stop_after,
+        best_epoch=own.best_epoch,
         patience=None if valid is None else own.patience,
         batch_size=own.batch_size,
         learning_rate=own.learning_rate,
@@ -166,14 +167,11 @@ def fit_network(
         {**train.inputs._asdict(), "is_fraud": train.is_fraud},
         log_loss,
         loop,
-        seed=run.seed,
+        run=replace(run, folder=run.folder / "network", report=lambda epoch, value: run.report(offset + epoch, value)),
         evaluate=None
         if valid is None
         else lambda net: average_precision(valid.is_fraud, network_logits(net, valid.inputs)),
         greater_is_better=True,
-        checkpoints=run.folder / "network",
-        report=lambda epoch, value: run.report(offset + epoch, value),
-        n_threads=run.n_threads,
     )
     logger.info("network: epoch %d kept of %d%s", result.best_epoch, len(result.history), told(result.best.value))
     return result.network.to("cpu").eval(), result.best_epoch
@@ -184,7 +182,7 @@ def log_loss(network: CardNetwork, batch: dict[str, Tensor]) -> Tensor:
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     logits = network(batch["columns"], batch["sequence"])
-    return binary_cross_entropy_with_logits(logits, batch["is_fraud"].to(logits.dtype))
+    return binary_cross_entropy_with_logits(logits.float(), batch["is_fraud"].float())
 
 
 def choose_blend(trees: Floats, network: Floats, is_fraud: Booleans, params: BlendParameters) -> BlendParameters:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -77,7 +76,7 @@ def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> MusicMode
         weight_decay=params.weight_decay,
     )
     if params.best_epoch is not None:
-        loop = replace(loop, stop_after=params.best_epoch)
+        loop = loop.stopping_after(params.best_epoch)
     usual = (float(np.mean(train["change_share"].to_numpy())), float(np.mean(train["is_minor"].to_numpy())))
     with seeded(run.seed):
         network = build_network(params, usual)
@@ -86,12 +85,9 @@ def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> MusicMode
         stretches(train, params.stretch_frames),
         lambda net, batch: mean_loss(net, batch, params.transpose_semitone),
         loop,
-        seed=run.seed,
+        run=run,
         evaluate=(lambda net: nll_per_frame(net, valid)) if valid.height else None,
         greater_is_better=False,
-        checkpoints=run.folder,
-        report=run.report,
-        n_threads=run.n_threads,
     )
     decided = params.model_copy(update={"best_epoch": result.best_epoch})
     return MusicModel(params=decided, network=result.network.cpu(), memory=Memory.of(rolls_of(train)))

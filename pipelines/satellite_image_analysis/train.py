@@ -128,7 +128,7 @@ def _fit_one(
         weight_decay=params.weight_decay,
     )
     if number < len(params.best_epochs):
-        loop = replace(loop, stop_after=params.best_epochs[number])
+        loop = loop.stopping_after(params.best_epochs[number])
     inputs, seen, is_damaged = Inputs.of(train), Inputs.of(valid), valid["is_damaged"].to_numpy()
     usual = (float(train["brightness_ratio"].mean()), float(train["contrast_ratio"].mean()))  # type: ignore[arg-type]  # not empty
     with seeded(seed):
@@ -138,12 +138,14 @@ def _fit_one(
         {**inputs._asdict(), "is_damaged": train["is_damaged"].to_numpy(), "weight": class_weights(train)},
         lambda net, batch: weighted_loss(net, batch, params),
         loop,
-        seed=seed,
+        run=replace(
+            run,
+            seed=seed,
+            folder=run.folder / f"network_{number}",
+            report=lambda epoch, value: run.report(number * params.epochs + epoch, value),
+        ),
         evaluate=(lambda net: validation_value(is_damaged, logits_of(net, seen, params))) if valid.height else None,
         greater_is_better=True,
-        checkpoints=run.folder / f"network_{number}",
-        report=lambda epoch, value: run.report(number * params.epochs + epoch, value),
-        n_threads=run.n_threads,
     )
     return result.network.cpu(), result.best_epoch
 

@@ -158,7 +158,15 @@ class TrackingHook:
         elif name == "evaluation":
             _log_evaluation(data)
         elif name == "run_record":
-            kept = ("source", "data_digest", "contract_digest", "feature_schema_digest", "code_digest", "lock_digest")
+            kept = (
+                "source",
+                "data_digest",
+                "contract_digest",
+                "feature_schema_digest",
+                "code_digest",
+                "lock_digest",
+                "precision",
+            )
             tracking.set_tags({key: data[key] for key in kept} | {"device": data["device"]["name"]})
         elif name == "model_version":
             tracking.set_tags({"registration_digest": data.digest})

@@ -110,7 +110,7 @@ MISTAKES = {
     ],
     check_record.parameters_are_described_and_bounded: [
         Mistake("fit.epochs has no bounds", "model.py", "Field(12, ge=1, ", "Field(12, "),
-        Mistake("fit.stop_after has no bounds", "model.py", "Field(None, ge=1, ", "Field(None, "),
+        Mistake("fit.best_epoch has no bounds", "model.py", "Field(None, ge=1, ", "Field(None, "),
         Mistake("ingest.simulation.noise has no bounds", "data.py", "Field(1.0, ge=0, le=10, ", "Field(1.0, "),
         Mistake("ingest.source has no description", "data.py", 'description="Which source."', 'description=""'),
         Mistake("does not mean all defaults", "model.py", "Field(12, ge=1", "Field(ge=1"),

@@ -85,6 +85,7 @@ def reproduce(project: str, version_folder: Path, work: Path, *, with_this_code:
     names = ("code_digest", "lock_digest", "data_digest", "released_digest", "contract_digest", "feature_schema_digest")
     compared = [Comparison(name.replace("_", " "), record[name], new[name]) for name in names]
     compared.append(Comparison("device", record["device"]["name"], new["device"]["name"]))
+    compared.append(Comparison("precision", *(one.get("precision", "not recorded") for one in (record, new))))
     compared.append(
         Comparison("weights", _weights(version_folder / "data"), _weights(work / "06_models" / project / "tuned"))
     )

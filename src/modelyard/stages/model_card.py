@@ -85,7 +85,7 @@ def _data_section(record: dict[str, Any], validation: dict[str, Any], evaluation
 def _training_section(record: dict[str, Any], tuning: dict[str, Any]) -> str:
     return (
         f"Seed {record['seed']}; {len(tuning['trials'])} tuning trials, best trial {tuning['best_trial']}. "
-        f"Device: {record['device']['name']}."
+        f"Device: {record['device']['name']}; precision of networks: {record['precision']}."
     )
 
 

@@ -33,11 +33,15 @@ def make_describe(project: Project) -> Callable[..., Any]:
         evaluation: Any,
         **groups: Any,
     ) -> Any:
+        from modelyard.training.devices import find_device, precision_in_words
+
+        run = groups["run"]
         parameters = {name: groups[name].model_dump(mode="json") for name in PARAMETER_GROUPS}
         record = run_context | {
             "project": project.name,
             "source": groups["ingest"].source,
-            "seed": groups["run"].seed,
+            "seed": run.seed,
+            "precision": precision_in_words(run.precision, find_device(run.device)),
             "data_digest": table_digest(raw_records.hstack(media.drop(project.contract.key, strict=False))),
             "released_digest": validation["releases_digest"] or "",
             "contract_digest": project.contract.digest(),
@@ -55,7 +59,15 @@ def register(
     """What the registry is asked to keep; the ``model_version`` dataset does the registering."""
     decisive = {
         name: record[name]
-        for name in ("project", "data_digest", "code_digest", "lock_digest", "parameters", "feature_schema_digest")
+        for name in (
+            "project",
+            "data_digest",
+            "code_digest",
+            "lock_digest",
+            "parameters",
+            "feature_schema_digest",
+            "precision",
+        )
     } | {"device": record["device"]["kind"]}
     digest = sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     return Registration(

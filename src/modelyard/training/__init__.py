@@ -2,12 +2,12 @@
 
 Importing this package costs nothing; each module is imported where it is needed:
 
-- :mod:`~modelyard.training.parameters`: ``LoopParameters`` (standard library only, for module tops);
+- :mod:`~modelyard.training.parameters`: ``LoopParameters`` (without torch, for module tops);
 - :mod:`~modelyard.training.loop`: ``train``, ``TrainingResult``;
 - :mod:`~modelyard.training.prediction`: ``predict``;
 - :mod:`~modelyard.training.weights`: ``save_weights``, ``load_weights``;
 - :mod:`~modelyard.training.randomness`: ``seeded``, in which networks are built;
-- :mod:`~modelyard.training.devices`: ``find_device``, ``cpu_threads``.
+- :mod:`~modelyard.training.devices`: ``find_device``, ``find_precision``.
 
-Beside this package only torch, accelerate, numpy and safetensors are needed, so it runs in a bare CUDA image.
+Beside this repository only torch, accelerate, numpy, safetensors and pydantic are needed: it runs in a bare CUDA image.
 """

@@ -116,9 +116,15 @@ def discard_remains(folder: Path, last_epoch: int) -> None:
 
 
 def fingerprint_of(
-    network: nn.Module, arrays: Mapping[str, np.ndarray], params: LoopParameters, seed: int, n_processes: int
+    network: nn.Module,
+    arrays: Mapping[str, np.ndarray],
+    params: LoopParameters,
+    *,
+    seed: int,
+    precision: torch.dtype,
+    n_processes: int,
 ) -> str:
-    """Hex sha256 over what decides the course of a run: parameters, seed, shapes, and a sample of the rows.
+    """Hex sha256 over what decides the course of a run: parameters, seed, precision, shapes, and a sample of the rows.
 
     The sample is up to 64 rows spread over each array, so that memory maps stay quick. The loss and the network's
     code are not seen: whoever calls ``train`` gives different code a different folder.
@@ -128,9 +134,10 @@ def fingerprint_of(
         rows = np.unique(np.linspace(0, len(array) - 1, _SAMPLED_ROWS).astype(np.int64))
         digest.update(f"{name} {array.shape} {array.dtype}\0".encode())
         digest.update(np.ascontiguousarray(array[rows]).tobytes())
-    steering = {name: value for name, value in params.values().items() if name not in ("device", "compile")}
+    steering = params.model_dump(exclude={"compile"})
     shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    digest.update(json.dumps([_FORMAT, steering, seed, n_processes, shapes], sort_keys=True).encode())
+    run = [_FORMAT, steering, seed, str(precision), n_processes, shapes]
+    digest.update(json.dumps(run, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -142,10 +149,15 @@ def flat_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def restore_state(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:
     """Fills a fresh optimizer of the same network from :func:`flat_state`."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in flat.items():
         number, name = key.split(".", 1)
-        state.setdefault(int(number), {})[name] = tensor
+        weight = weights[int(number)]
+        # Fused optimizers walk through weight and state in memory's order, so both need the same strides.
+        has_its_shape = tensor.shape == weight.shape
+        placed = torch.empty_like(weight.detach(), dtype=tensor.dtype).copy_(tensor) if has_its_shape else tensor
+        state.setdefault(int(number), {})[name] = placed
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

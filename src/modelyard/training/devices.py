@@ -1,20 +1,17 @@
-"""The device, its threads and accelerate's process state; each is left as it was found."""
+"""Where a network trains, and what it computes in: float32, or bfloat16 where the hardware has it.
 
-import contextlib
-from collections.abc import Iterator
+The weights are float32 in both cases; bfloat16 is torch's autocast around the loss, and around nothing else.
+"""
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState, PartialState
-from accelerate.utils import DistributedType
+from torch import nn
 
 from modelyard.errors import ConfigurationError
+from modelyard.project import Device, Precision
 
-_PLAIN = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
 
-
-def find_device(choice: str = "auto") -> torch.device:
-    """The device called ``choice`` (``auto``, ``cuda``, ``mps``, ``cpu``); ``auto`` prefers them in that order.
+def find_device(choice: Device = "auto") -> torch.device:
+    """Returns the device called ``choice``; ``auto`` prefers CUDA to MPS to the CPU.
 
     Raises:
         ConfigurationError: The chosen device is not there.
@@ -32,44 +29,39 @@ def find_device(choice: str = "auto") -> torch.device:
     return torch.device(choice)
 
 
-def uses_bfloat16(device: torch.device) -> bool:
-    """Whether the loop computes in bfloat16 there: on CUDA devices that have it in hardware (Ampere and later)."""
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+def find_precision(choice: Precision, device: torch.device, network: nn.Module) -> torch.dtype:
+    """Returns torch.bfloat16 or torch.float32: what the loss of ``network`` is computed in on ``device``.
 
-
-@contextlib.contextmanager
-def cpu_threads(n_threads: int | None) -> Iterator[None]:
-    """Torch uses ``n_threads`` CPU threads inside the block; None leaves the number alone."""
-    before = torch.get_num_threads()
-    try:
-        if n_threads is not None:
-            torch.set_num_threads(n_threads)
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def accelerator_on(choice: str) -> Iterator[Accelerator]:
-    """An Accelerator for the chosen device: one process, or one of several started by torchrun or accelerate.
-
-    Accelerate keeps the first device and precision of a process for ever; here they are forgotten afterwards, so
-    that a later call may choose again. A state that the caller made before, and a process group, stay.
-
-    Raises:
-        ConfigurationError: The device is not there, or accelerate was told to shard (FSDP, DeepSpeed).
+    ``auto`` takes bfloat16 where the device computes in it (:func:`has_bfloat16`); on a CPU for networks with
+    two-dimensional convolutions only. Decision 12 has the measurements.
     """
-    is_ours = not PartialState._shared_state
-    accelerator = Accelerator(cpu=find_device(choice).type == "cpu", mixed_precision="no" if is_ours else None)
-    try:
-        if accelerator.distributed_type not in _PLAIN:
-            raise ConfigurationError(
-                f"{accelerator.distributed_type} was asked for; the loop trains on one device or data-parallel (DDP).",
-                where="the environment of accelerate launch",
-                way_out="launch with --multi_gpu, without FSDP and DeepSpeed",
-            )
-        yield accelerator
-    finally:
-        if is_ours and accelerator.distributed_type == DistributedType.NO:
-            AcceleratorState._reset_state(reset_partial_state=True)
-            GradientState._reset_state()
+    if choice == "auto":
+        is_worth_it = has_bfloat16(device) and (device.type != "cpu" or has_convolutions(network))
+        return torch.bfloat16 if is_worth_it else torch.float32
+    return torch.bfloat16 if choice == "bfloat16" else torch.float32
+
+
+def precision_in_words(choice: Precision, device: torch.device) -> str:
+    """Returns what ``choice`` means on ``device`` for any network, as the run record says it."""
+    if choice != "auto":
+        return choice
+    if not has_bfloat16(device):
+        return "float32"
+    return "bfloat16" if device.type != "cpu" else "bfloat16 for networks with convolutions, float32 for others"
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Returns whether the hardware computes in bfloat16, instead of emulating it.
+
+    On CUDA that is Ampere and later; on a CPU AVX512_BF16 or AMX. MPS is not asked.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def has_convolutions(network: nn.Module) -> bool:
+    """Returns whether a weight has four axes, as those of two-dimensional convolutions have."""
+    return any(weight.ndim == 4 for weight in network.parameters())

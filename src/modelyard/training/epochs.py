@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from modelyard.errors import ConfigurationError
 from modelyard.training.batches import Batch, Batches, blocks_of, not_finite, share_of
-from modelyard.training.devices import uses_bfloat16
 from modelyard.training.faults import explained, not_finite_error
 from modelyard.training.parameters import LoopParameters, learning_rate
 from modelyard.training.randomness import reseed, row_order
@@ -38,6 +37,7 @@ class Setting:
         loss: See :func:`modelyard.training.loop.train`.
         params: The loop's parameters.
         seed: Of the run.
+        precision: torch.float32 or torch.bfloat16: what the loss is computed in.
         accelerator: The device and the other processes.
         progress: See :func:`modelyard.training.loop.train`.
     """
@@ -50,6 +50,7 @@ class Setting:
     loss: Loss
     params: LoopParameters
     seed: int
+    precision: torch.dtype
     accelerator: Accelerator
     progress: Progress
 
@@ -84,12 +85,12 @@ def _train_batches(setting: Setting, number: int, blocks: Sequence[np.ndarray], 
     (group,) = optimizer.param_groups
     weights = group["params"]
     step, steps = (number - 1) * len(blocks), params.epochs * len(blocks)
-    precision = _precision(setting.batches.device)
+    autocast = _autocast(setting)
     rate = 0.0
     with closing(setting.batches.walk(blocks)) as batches, explained(watch, setting.batches.device, params):
         for batch in batches:
             rate = group["lr"] = learning_rate(step, steps, params)
-            with precision():
+            with autocast():
                 value = loss(network, batch)
             if value.ndim:
                 raise _no_scalar(value)
@@ -171,7 +172,7 @@ def _no_scalar(value: Tensor) -> ConfigurationError:
     )
 
 
-def _precision(device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    if uses_bfloat16(device):
-        return lambda: torch.autocast(device.type, torch.bfloat16)
-    return contextlib.nullcontext
+def _autocast(setting: Setting) -> Callable[[], AbstractContextManager[object]]:
+    if setting.precision == torch.float32:
+        return contextlib.nullcontext
+    return lambda: torch.autocast(setting.batches.device.type, setting.precision)

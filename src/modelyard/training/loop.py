@@ -15,6 +15,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from modelyard.errors import ConfigurationError
+from modelyard.project import FitRun
 from modelyard.startup.torch_compiler import compiler_unloaded
 from modelyard.training.batches import Array, Batch, Batches
 from modelyard.training.checkpoints import (
@@ -27,10 +28,11 @@ from modelyard.training.checkpoints import (
     restore_state,
     save_checkpoint,
 )
-from modelyard.training.devices import accelerator_on, cpu_threads
+from modelyard.training.devices import find_precision, has_convolutions
 from modelyard.training.epochs import Setting, train_epoch
 from modelyard.training.faults import TrainingError
 from modelyard.training.parameters import LoopParameters
+from modelyard.training.process_state import accelerator_on, cpu_threads
 from modelyard.training.randomness import seeded
 from modelyard.training.weights import snapshot
 
@@ -66,14 +68,12 @@ def train(
     loss: Callable[[Network, Batch], Tensor],
     params: LoopParameters,
     *,
-    seed: int,
+    run: FitRun,
     evaluate: Callable[[Network], float] | None = None,
     greater_is_better: bool = False,
     sampling_weights: np.ndarray | None = None,
-    checkpoints: Path | None = None,
-    report: Callable[[int, float], None] | None = None,
+    is_resumable: bool = True,
     progress: Callable[[int, int], None] | None = None,
-    n_threads: int | None = None,
 ) -> TrainingResult[Network]:
     """Trains ``network`` in place with AdamW.
 
@@ -85,20 +85,21 @@ def train(
         arrays: Name to array of shape (N, ...); see :class:`modelyard.training.batches.Batches`.
         loss: ``loss(network, batch)`` returns the mean loss of a batch (name to tensor of shape (B, ...)), a
             scalar. It calls the network itself, not its methods (only that call is seen by several devices), and
-            keeps no tensor of the batch, whose memory the next one uses. On CUDA it runs under bfloat16 autocast.
+            keeps no tensor of the batch, whose memory the next one uses. Where the precision is bfloat16 it runs under
+            autocast: what needs more digits takes ``logits.float()``.
         params: See :class:`LoopParameters`.
-        seed: Non-negative; orders the rows and seeds dropout.
+        run: What ``fit`` was given: the seed orders the rows and seeds dropout; ``report(epoch, value)`` comes after
+            each epoch with ``evaluate``, and on resuming once more for each epoch before. What it raises (a pruned
+            trial) passes through; the epoch has been written by then. Of several networks each gets a run of its own:
+            ``dataclasses.replace(run, seed=..., folder=run.folder / "network_1", report=...)``.
         evaluate: ``evaluate(network)`` returns a value on validation rows after each epoch; called without
             gradients, in evaluation mode and in float32. None: the last epoch is the best.
         greater_is_better: Direction of that value.
         sampling_weights: (N,) numbers >= 0; rows are drawn in proportion, with replacement. None: each once.
-        checkpoints: Folder of this run alone; a re-run with the same folder continues after the last epoch
-            written there. None: nothing is written.
-        report: ``report(epoch, value)`` after each epoch with ``evaluate``, and on resuming once more for each epoch
-            before. What it raises (a pruned trial) passes through; the epoch has been written by then.
+        is_resumable: Whether each epoch is written below ``run.folder``, after the last of which a re-run with the
+            same folder continues.
         progress: ``progress(batches_done, batches_in_all)`` about four times a second, for a progress bar. Each
             epoch also is a line in the log at level INFO.
-        n_threads: CPU threads to use. None: torch's own choice.
 
     Returns:
         The network with its best weights, and how it got there.
@@ -110,13 +111,18 @@ def train(
         StorageError: A checkpoint cannot be written; the one before is kept.
     """
     with (
-        cpu_threads(n_threads),
-        seeded(seed),
-        accelerator_on(params.device) as accelerator,
+        cpu_threads(run.n_threads),
+        seeded(run.seed),
+        accelerator_on(run.device) as accelerator,
         contextlib.nullcontext() if params.compile or accelerator.num_processes > 1 else compiler_unloaded(),
     ):
         batches = Batches(arrays, accelerator.device, params.batch_size)
+        precision = find_precision(run.precision, accelerator.device, network)
+        logger.info("Training on %s in %s.", accelerator.device, str(precision).removeprefix("torch."))
         network.to(accelerator.device)
+        is_channels_last = precision == torch.bfloat16 and has_convolutions(network)
+        if is_channels_last:  # the layout that bfloat16 kernels are written for
+            nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
         setting = Setting(
             network=network,
             trained=_for_training(network, params, accelerator),
@@ -125,19 +131,22 @@ def train(
             sampling_weights=_checked_weights(sampling_weights, batches.n_rows),
             loss=loss,
             params=params,
-            seed=seed,
+            seed=run.seed,
+            precision=precision,
             accelerator=accelerator,
             progress=progress or _no_progress,
         )
-        run = _Run(setting, evaluate, greater_is_better, checkpoints)
-        run.resume(report)
-        while not run.is_finished:
-            run.advance(report)
-        network.load_state_dict(run.best_weights or network.state_dict())
-        return TrainingResult(network=network.eval(), best_epoch=run.best_epoch, history=tuple(run.history))
+        course = _Course(setting, evaluate, greater_is_better, run.folder if is_resumable else None)
+        course.resume(run.report)
+        while not course.is_finished:
+            course.advance(run.report)
+        network.load_state_dict(course.best_weights or network.state_dict())
+        if is_channels_last:  # as a loaded network: what is served has to be the same bits
+            nn.utils.convert_conv2d_weight_memory_format(network, torch.contiguous_format)
+        return TrainingResult(network=network.eval(), best_epoch=course.best_epoch, history=tuple(course.history))
 
 
-class _Run:
+class _Course:
     """How far training has come."""
 
     def __init__(
@@ -155,7 +164,7 @@ class _Run:
         self._sign = 1 if greater_is_better else -1
         self._fingerprint = _fingerprint(setting) if checkpoints else ""
 
-    def resume(self, report: Callable[[int, float], None] | None) -> None:
+    def resume(self, report: Callable[[int, float], None]) -> None:
         if self._folder is None:
             return
         found = load_checkpoint(self._folder, self._fingerprint)
@@ -170,7 +179,7 @@ class _Run:
         for epoch in self.history:
             self._report(epoch, report)
 
-    def advance(self, report: Callable[[int, float], None] | None) -> None:
+    def advance(self, report: Callable[[int, float], None]) -> None:
         params = self._setting.params
         number = len(self.history) + 1
         loss, rate, speed = train_epoch(self._setting, number)
@@ -228,8 +237,8 @@ class _Run:
         )
         save_checkpoint(self._folder, checkpoint, self._fingerprint)
 
-    def _report(self, epoch: Epoch, report: Callable[[int, float], None] | None) -> None:
-        if report is not None and epoch.value is not None and self._is_main():
+    def _report(self, epoch: Epoch, report: Callable[[int, float], None]) -> None:
+        if epoch.value is not None and self._is_main():
             report(epoch.number, epoch.value)
 
     def _log(self, epoch: Epoch) -> None:
@@ -290,8 +299,14 @@ def _fingerprint(setting: Setting) -> str:
     arrays = dict(setting.batches.host)
     if setting.sampling_weights is not None:
         arrays["sampling weights"] = setting.sampling_weights
-    n_processes = setting.accelerator.num_processes
-    return fingerprint_of(setting.network, arrays, setting.params, setting.seed, n_processes)
+    return fingerprint_of(
+        setting.network,
+        arrays,
+        setting.params,
+        seed=setting.seed,
+        precision=setting.precision,
+        n_processes=setting.accelerator.num_processes,
+    )
 
 
 def _no_progress(done: int, total: int) -> None:

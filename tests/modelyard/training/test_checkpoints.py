@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -61,7 +60,7 @@ def test_killed_run_continues_with_the_same_bits(toy: SimpleNamespace, toy_path:
 
 def test_finished_run_is_not_trained_again(toy: SimpleNamespace, tmp_path: Path) -> None:
     scores = iter([1.0, 3.0, 2.0, 1.0])
-    params = replace(toy.PARAMS, patience=2)
+    params = toy.PARAMS.model_copy(update={"patience": 2})
     first = toy.fit(params, checkpoints=tmp_path, evaluate=lambda network: next(scores))
     again = toy.fit(params, checkpoints=tmp_path, evaluate=lambda network: pytest.fail("trained again"))
     assert again.history == first.history
@@ -114,7 +113,7 @@ def test_another_run_s_checkpoint_is_not_continued(
     other = toy.fit(checkpoints=stopped, arrays=toy.rows(8))
     assert "other data, parameters or another network" in caplog.text
     assert bits(other.network) == bits(toy.fit(arrays=toy.rows(8)).network)
-    shorter = replace(toy.PARAMS, epochs=2)
+    shorter = toy.PARAMS.model_copy(update={"epochs": 2})
     assert len(toy.fit(shorter, checkpoints=stopped).history) == 2
     assert names(stopped) == ["epoch_0001", "epoch_0002"]
 

@@ -1,5 +1,4 @@
 import random
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +11,6 @@ from torch import nn
 
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.training.faults import TrainingError
-from modelyard.training.parameters import LoopParameters
 
 
 def bits(network: nn.Module) -> dict[str, bytes]:
@@ -25,7 +23,7 @@ def values_in_turn(*values: float) -> Any:
 
 
 def test_learns(toy: SimpleNamespace) -> None:
-    result = toy.fit(replace(toy.PARAMS, epochs=15))
+    result = toy.fit(toy.PARAMS.model_copy(update={"epochs": 15}))
     assert result.history[-1].train_loss < 0.6 * result.history[0].train_loss
     assert toy.accuracy(result.network) == result.best.value > 0.85
     assert not result.network.training
@@ -56,14 +54,16 @@ def test_best_weights_are_kept_and_patience_ends_training(toy: SimpleNamespace) 
         seen.append(bits(network))
         return [3.0, 1.0, 2.0, 1.0, 0.5, 0.4][len(seen) - 1]
 
-    result = toy.fit(replace(toy.PARAMS, patience=2), evaluate=evaluate, greater_is_better=False)
+    result = toy.fit(toy.PARAMS.model_copy(update={"patience": 2}), evaluate=evaluate, greater_is_better=False)
     assert (result.best_epoch, len(result.history), result.best.value) == (2, 4, 1.0)
     assert bits(result.network) == seen[1]
 
 
 def test_without_evaluation_the_last_epoch_counts(toy: SimpleNamespace) -> None:
     reports: list[int] = []
-    result = toy.fit(replace(toy.PARAMS, patience=1), evaluate=None, report=lambda epoch, value: reports.append(epoch))
+    result = toy.fit(
+        toy.PARAMS.model_copy(update={"patience": 1}), evaluate=None, report=lambda epoch, value: reports.append(epoch)
+    )
     assert (result.best_epoch, result.best.value, reports) == (6, None, [])
 
 
@@ -97,7 +97,7 @@ def test_nothing_global_is_changed(toy: SimpleNamespace) -> None:
     torch.manual_seed(3)
     np.random.seed(3)
     random.seed(3)
-    toy.fit(replace(toy.PARAMS, epochs=1), n_threads=threads + 1)
+    toy.fit(toy.PARAMS.model_copy(update={"epochs": 1}), n_threads=threads + 1)
     with pytest.raises(TrainingError):
         toy.fit(evaluate=lambda network: float("nan"), n_threads=threads + 1)
     assert (torch.rand(1).item(), np.random.rand(), random.random()) == expected
@@ -129,10 +129,10 @@ def test_compiled_network_trains_and_a_failed_compilation_is_explained(
         raise RuntimeError("no compiler here")
 
     compile_ = torch.compile
-    params = replace(toy.PARAMS, epochs=2, compile=True)
+    params = toy.PARAMS.model_copy(update={"epochs": 2, "compile": True})
     monkeypatch.setattr(torch, "compile", lambda network: compile_(network, backend="eager"))
     compiled = toy.fit(params, network=toy.network(dropout=0.0))
-    plain = toy.fit(replace(params, compile=False), network=toy.network(dropout=0.0))
+    plain = toy.fit(params.model_copy(update={"compile": False}), network=toy.network(dropout=0.0))
     assert bits(compiled.network) == bits(plain.network)
     monkeypatch.setattr(torch, "compile", lambda network: compile_(network, backend=broken))
     with pytest.raises(ConfigurationError, match="compile to false"):
@@ -216,4 +216,4 @@ def test_missing_device_is_named(toy: SimpleNamespace) -> None:
     if torch.backends.mps.is_available():
         pytest.skip("this machine has the device that must be missing")
     with pytest.raises(ConfigurationError, match=r"'mps' was asked for.*cpu"):
-        toy.fit(LoopParameters(device="mps"))
+        toy.fit(device="mps")

@@ -7,12 +7,14 @@ python toy.py process FOLDER OUT     trains as torchrun's environment says and w
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
+from modelyard.project import Device, FitRun, Precision
 from modelyard.training.batches import Batch
 from modelyard.training.loop import TrainingResult, train
 from modelyard.training.parameters import LoopParameters
@@ -20,7 +22,7 @@ from modelyard.training.prediction import predict
 from modelyard.training.randomness import seeded
 from modelyard.training.weights import save_weights
 
-PARAMS = LoopParameters(epochs=6, batch_size=32, learning_rate=0.02, device="cpu")
+PARAMS = LoopParameters(epochs=6, batch_size=32, learning_rate=0.02)
 N_ROWS = 301
 
 
@@ -53,16 +55,33 @@ def accuracy(network: nn.Module) -> float:
     return float(((scores(network) > 0) == rows(2)["y"]).mean())
 
 
-def fit(params: LoopParameters = PARAMS, **options: Any) -> TrainingResult[nn.Module]:
+def fit(
+    params: LoopParameters = PARAMS,
+    *,
+    seed: int = 5,
+    checkpoints: Path | None = None,
+    report: Callable[[int, float], None] = lambda epoch, value: None,
+    n_threads: int = 1,
+    device: Device = "cpu",
+    precision: Precision = "auto",
+    **options: Any,
+) -> TrainingResult[nn.Module]:
     """The toy fit; ``options`` replace arguments of ``train``."""
     arguments: dict[str, Any] = {
         "network": network(),
         "arrays": rows(1),
         "loss": loss,
-        "seed": 5,
         "evaluate": accuracy,
         "greater_is_better": True,
-        "n_threads": 1,
+        "is_resumable": checkpoints is not None,
+        "run": FitRun(
+            seed=seed,
+            folder=checkpoints or Path("nothing is written"),
+            report=report,
+            n_threads=n_threads,
+            device=device,
+            precision=precision,
+        ),
     }
     return train(**(arguments | options), params=params)
 

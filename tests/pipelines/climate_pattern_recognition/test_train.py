@@ -58,7 +58,7 @@ def test_a_stopped_fit_goes_on_and_ends_at_the_same_bits(trained, refit, tmp_pat
 def test_without_validation_rows_the_parameters_are_followed_exactly(trained, refit, tmp_path):
     decided = trained.model.params
     assert None not in decided.blend.model_dump().values()
-    assert decided.loop.stop_after is not None
+    assert decided.loop.best_epoch is not None
     both = learning_rows(trained.examples).with_columns(pl.lit("train").alias("split"))
     model, reports = refit(both, tmp_path, decided)
     assert (model.params, reports) == (decided, [])

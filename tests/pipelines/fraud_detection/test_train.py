@@ -55,7 +55,7 @@ def test_the_loss_falls_with_every_epoch(trained, refit, tmp_path):
 
 def test_validation_fills_in_everything_that_it_decides(trained):
     decided = trained.model.params
-    assert None not in (decided.booster.rounds, decided.network.stop_after, decided.alert.threshold)
+    assert None not in (decided.booster.rounds, decided.network.best_epoch, decided.alert.threshold)
     assert None not in decided.blend.model_dump().values()
     assert trained.model.booster.num_boosted_rounds() == decided.booster.rounds
 
@@ -99,7 +99,7 @@ fit(pl.read_parquet(folder / "examples.parquet"), params, run)
     params = FitParameters.model_validate(
         trained.model.params.model_dump()
         | {"booster": trained.model.params.booster.model_dump() | {"rounds": None}}
-        | {"network": trained.model.params.network.model_dump() | {"stop_after": None}}
+        | {"network": trained.model.params.network.model_dump() | {"best_epoch": None}}
         | {"blend": {}, "alert": {"cards_per_day": trained.model.params.alert.cards_per_day}}
     )
     (tmp_path / "params.json").write_text(params.model_dump_json())

@@ -27,7 +27,7 @@ class FitParameters(Parameters):
 
     hidden_width: int = Field(32, ge=2, le=1024, description="Units of each of the two hidden layers.")
     epochs: int = Field(12, ge=1, description="Passes over the training rows that the learning-rate schedule spans.")
-    stop_after: int | None = Field(None, ge=1, description="Epochs really trained. None: early stopping decides.")
+    best_epoch: int | None = Field(None, ge=1, description="Epochs really trained. None: early stopping decides.")
     patience: int = Field(4, ge=1, description="Epochs without a better validation value before training stops.")
     batch_size: int = Field(256, ge=2, description="Rows of one optimiser step.")
     learning_rate: float = Field(5e-3, gt=0, lt=1, description="Peak learning rate of AdamW.")
@@ -38,7 +38,7 @@ class FailureModel:
     """A trained network.
 
     Args:
-        params: What trained it, with the epoch that early stopping chose filled in as ``stop_after``.
+        params: What trained it, with the epoch that early stopping chose filled in as ``best_epoch``.
         network: float32 inputs of shape (N, len(INPUTS)) to logits of shape (N, 1).
     """
 

@@ -35,11 +35,10 @@ def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> FailureMo
     learning, valid = rows_of(examples, "train"), rows_of(examples, "valid")
     loop = LoopParameters(
         epochs=params.epochs,
-        stop_after=params.stop_after,
+        best_epoch=params.best_epoch,
         patience=params.patience if valid.height else None,
         batch_size=params.batch_size,
         learning_rate=params.learning_rate,
-        device="cpu",  # moving so small a network to an accelerator costs more than it saves
     )
 
     def validation_value(network: nn.Sequential) -> float:
@@ -52,14 +51,13 @@ def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> FailureMo
         {"inputs": inputs_of(learning), "is_failing": learning["is_failing"].to_numpy()},
         cross_entropy,
         loop,
-        seed=run.seed,
+        run=run,
         evaluate=validation_value if valid.height else None,
         greater_is_better=True,
-        checkpoints=run.folder,
-        report=run.report,
-        n_threads=run.n_threads,
     )
-    return FailureModel(params=params.model_copy(update={"stop_after": result.best_epoch}), network=result.network)
+    return FailureModel(
+        params=params.model_copy(update={"best_epoch": result.best_epoch}), network=result.network.cpu()
+    )
 
 
 def cross_entropy(network: nn.Sequential, batch: dict[str, Tensor]) -> Tensor:
@@ -67,7 +65,7 @@ def cross_entropy(network: nn.Sequential, batch: dict[str, Tensor]) -> Tensor:
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     logits = network(batch["inputs"]).squeeze(1)
-    return binary_cross_entropy_with_logits(logits, batch["is_failing"].to(logits.dtype))
+    return binary_cross_entropy_with_logits(logits.float(), batch["is_failing"].float())
 
 
 def search_space(trial: optuna.Trial, params: FitParameters) -> FitParameters:

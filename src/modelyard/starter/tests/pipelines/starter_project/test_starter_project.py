@@ -68,7 +68,7 @@ def test_the_model_lies_between_the_floor_and_the_known_ceiling(trained):
 def test_every_epoch_is_reported_and_the_best_one_is_kept(trained):
     steps, values = zip(*trained.reports, strict=True)
     assert list(steps) == list(range(1, len(steps) + 1))
-    assert trained.model.params.stop_after == values.index(max(values)) + 1
+    assert trained.model.params.best_epoch == values.index(max(values)) + 1
 
 
 def test_the_same_seed_gives_the_same_bits(trained, tmp_path):
