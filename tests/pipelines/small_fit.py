@@ -57,14 +57,10 @@ class SmallFit:
 
     def joined(self, records: pl.DataFrame) -> pl.DataFrame:
         """Returns records with what was known of their entities at their time."""
-        derive, time = self.project.derive_features, self.project.contract.event_time
+        derive = self.project.derive_features
         if derive is None:
             return records
-        derived = derive(records, self.features or parameters_of(derive)())
-        for view in self.project.feature_views:
-            known = derived[view.name].rename({"event_time": time} if time != "event_time" else {})
-            records = records.join(known, on=[view.entity, time], how="left", maintain_order="left")
-        return records
+        return join_features(self.project, records, derive(records, self.features or parameters_of(derive)()))
 
     def examples(self) -> pl.DataFrame:
         """Returns the small source's examples: records with features, media and split."""
@@ -98,6 +94,22 @@ class SmallFit:
     def predicted(self, model: Any, rows: pl.DataFrame) -> pl.DataFrame:
         """Returns what ``model`` predicts for ``rows``, which it sees as the spine shows them: without the answers."""
         return self.project.predict(model, without_answers(self.project, rows))
+
+
+def join_features(project: Project, records: pl.DataFrame, derived: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Returns records with each view's latest row at their time, as the feature store joins them.
+
+    Args:
+        project: Names the views and the records' time.
+        records: In any order, which is kept.
+        derived: What ``derive_features`` returned for them.
+    """
+    time = project.contract.event_time
+    joined = records.with_row_index("_row").sort(time)
+    for view in project.feature_views:
+        known = derived[view.name].rename({"event_time": time}).sort(time)
+        joined = joined.join_asof(known, on=time, by=view.entity, tolerance=view.ttl, check_sortedness=False)
+    return joined.sort("_row").drop("_row")
 
 
 @dataclass(frozen=True)

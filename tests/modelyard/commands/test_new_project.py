@@ -24,6 +24,9 @@ TABLE = """# Title
 More.
 """
 
+SHARED_TESTS = ("conftest.py", "pipelines/conftest.py", "pipelines/small_fit.py")
+"""What the tests of every project use."""
+
 
 def tree(root: Path) -> dict[str, bytes | None]:
     return {str(path.relative_to(root)): path.read_bytes() if path.is_file() else None for path in root.rglob("*")}
@@ -136,7 +139,14 @@ def copied_repository(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("repository")
     for part in ("src", "pipelines", "conf", "tests/contract"):
         shutil.copytree(repository() / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("pyproject.toml", "requirements.lock", "tests/conftest.py"):
+    for part in (
+        "pyproject.toml",
+        "requirements.lock",
+        "tests/conftest.py",
+        "tests/pipelines/small_fit.py",
+        "tests/pipelines/conftest.py",
+    ):
+        (root / part).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(repository() / part, root / part)
     (root / "README.md").write_text(TABLE)
     return root
@@ -181,6 +191,7 @@ def test_the_command_line_makes_a_project_that_keeps_the_contract_and_runs(comma
     metrics = json.loads((mlflow_database / "08_reporting" / "toy_rentals" / "metrics.json").read_text())
     assert metrics.keys() == {
         "project", "source", "data_digest", "code", "n_test", "metrics", "floor", "champion", "gate", "model_version",
+        "shown",
     }  # fmt: skip
     assert metrics["project"] == "toy_rentals"
     assert metrics["gate"]["passed"], metrics["gate"]
