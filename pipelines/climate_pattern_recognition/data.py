@@ -1,30 +1,26 @@
-"""Forecasts of an oscillation: each row is an issue time, a lead, and what came of it."""
+"""Forecasts of an oscillation: each row is an issue time, a lead, and the outcome."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import polars as pl
 from pydantic import Field, field_validator
 
-from modelyard.errors import ConfigurationError
-from modelyard.parameters import SourceParameters
+from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.own_data.table import read_own_table
+from modelyard.parameters import Parameters, SourceParameters
 from modelyard.records import Column, Contract
-from pipelines.climate_pattern_recognition.oscillations import OSCILLATIONS, Name
-from pipelines.climate_pattern_recognition.series import (
-    COVARIATES,
-    PeriodParameters,
-    records_of,
-    regular,
-    split_by_target,
-)
+from modelyard.tasks.series.leads import with_outcomes
+from modelyard.tasks.series.splits import split_by_target
+from modelyard.tasks.series.steps import regular
+from pipelines.climate_pattern_recognition.oscillations import COVARIATES, OSCILLATIONS, STATE, Name, by_step
 from pipelines.climate_pattern_recognition.simulator import SimulationParameters, simulate
+from pipelines.climate_pattern_recognition.sources import PUBLIC_SERIES, read_hindcast
 
 if TYPE_CHECKING:
     import great_expectations.expectations as gxe
-    import polars as pl
 
 CONTRACT = Contract(
     key="forecast_id",
@@ -97,6 +93,15 @@ _SERIES = Contract(
 """What a file of one's own holds: a row for each month or day."""
 
 
+class PeriodParameters(Parameters):
+    """The split by the time that is forecast: the oldest train, the latest test."""
+
+    test_share: float = Field(
+        0.3, gt=0, lt=1, description="Share of the series, by time, that is the test; public data bring their own."
+    )
+    valid_share: float = Field(0.25, gt=0, lt=1, description="Share of the time before the test that validates.")
+
+
 class IngestParameters(SourceParameters):
     """Where the series comes from."""
 
@@ -106,9 +111,6 @@ class IngestParameters(SourceParameters):
     )
     simulation: SimulationParameters = Field(SimulationParameters(), description="The simulated oscillation.")
     path: str = Field("", description="Own data: a CSV or Parquet file with a row for each month or day.")
-    columns: Mapping[str, str] = Field(
-        {}, description="Own data: our column to the file's, where they differ; names optional columns to read."
-    )
     timezone: str | None = Field("UTC", description="Own data: IANA zone of times without an offset.")
     oscillation: Name = Field("enso", description="Own data: mjo (a row for each day), the others: each month.")
     missing_codes: tuple[float, ...] = Field(
@@ -139,56 +141,103 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
         params: See :class:`IngestParameters`.
 
     Returns:
-        Columns of :data:`CONTRACT` (and ``parse_errors`` of own data), ordered by series, time and lead.
+        Columns of :data:`CONTRACT` and ``parse_errors``, ordered by series, time and lead. Rows of own data that have
+        no time or repeat another one stand at the end, with that reason and without an outcome.
 
     Raises:
         DataContractError: The series is not regular, has two values for one step, or is too short for its split.
         ConfigurationError: ``source`` is ``own`` and its file cannot be found.
         FetchError: The public data cannot be brought here.
     """
-    import polars as pl
-
     match params.source:
         case "simulated":
             oscillation = params.simulation.oscillation
             series = simulate(params.simulation).with_columns(pl.lit(f"simulated_{oscillation}").alias("series"))
-            records = _records(series, oscillation, params, "the simulation")
+            return records_of(series, oscillation, params, where="the simulation")
         case "public":
-            records = _public(params)
+            return _public(params)
         case "own":
-            records = _own(params)
-    return records
+            return records_of(_own(params), params.oscillation, params, where=params.path)
 
 
-def _records(series: pl.DataFrame, oscillation: str, params: IngestParameters, where: str) -> pl.DataFrame:
-    from pipelines.climate_pattern_recognition.sources import TEST_BEGINS
+def records_of(
+    series: pl.DataFrame,
+    oscillation: str,
+    params: IngestParameters,
+    where: str,
+    test_begins: datetime | None = None,
+) -> pl.DataFrame:
+    """Makes forecasts of a series, with their split.
 
-    leads = params.leads or OSCILLATIONS[oscillation].leads
-    begin = TEST_BEGINS[params.dataset] if params.source == "public" else None
-    return split_by_target(records_of(regular(series, oscillation, where), leads), params.periods, begin)
+    Args:
+        series: ``series`` (its name), ``event_time``, any of the indices, perhaps ``parse_errors``.
+        oscillation: A name of :data:`.oscillations.OSCILLATIONS`.
+        params: Give leads and split.
+        where: File or data set, for messages.
+        test_begins: First instant of the test. None: the shares of ``params`` decide.
+
+    Returns:
+        See :func:`ingest`.
+
+    Raises:
+        DataContractError: See :func:`ingest`.
+    """
+    values = (*STATE, *COVARIATES)
+    absent = [pl.lit(None, dtype=pl.Float64).alias(name) for name in values if name not in series.columns]
+    series = series.with_columns(pl.lit(oscillation).alias("oscillation"), *absent)
+    steps = regular(series, OSCILLATIONS[oscillation].step, values, where)
+    # A step without a value is a gap: no forecast begins or ends there. A cell that cannot be read is none.
+    has_value = pl.col("first_index").is_not_null() | pl.col("parse_errors").is_not_null()
+    forecasts = with_outcomes(
+        steps.filter(pl.col("step").is_not_null() & has_value),
+        params.leads or OSCILLATIONS[oscillation].leads,
+        {"target_index": "first_index", "target_second_index": "second_index"},
+    )
+    rejected = steps.filter(pl.col("step").is_null())
+    records = pl.concat([forecasts, rejected], how="diagonal").drop("step")
+    begins = _begins_of(records["target_at"], params.periods, test_begins)
+    return split_by_target(records.with_columns(_forecast_id(), _block()), begins)
+
+
+def _forecast_id() -> pl.Expr:
+    day = pl.col("event_time").dt.strftime("%Y-%m-%d")
+    return pl.format("{}_{}_{}", "series", day, "lead_count").alias("forecast_id")
+
+
+def _block() -> pl.Expr:
+    """Returns what is resampled together: July to June for months, a quarter of a year for days."""
+    target = pl.col("target_at")
+    half = target.dt.offset_by("-6mo").dt.year()
+    july_to_june, quarter = (
+        pl.format("{}/{}", half, half + 1),
+        pl.format("{}-Q{}", target.dt.year(), target.dt.quarter()),
+    )
+    return by_step(lambda step: july_to_june if step == "month" else quarter).alias("block")
+
+
+def _begins_of(targets: pl.Series, periods: PeriodParameters, test_begins: datetime | None) -> dict[str, datetime]:
+    """Returns the first outcome of each split."""
+    first, last = targets.min(), targets.max()
+    if not isinstance(first, datetime) or not isinstance(last, datetime):
+        raise DataContractError(
+            "There is nothing to forecast: no value is followed by another one at a lead.",
+            where="columns 'event_time' and 'first_index'",
+            way_out="bring a longer series, or shorter ingest.leads",
+        )
+    test = test_begins or last - (last - first) * periods.test_share
+    return {"train": first, "valid": test - (test - first) * periods.valid_share, "test": test}
 
 
 def _public(params: IngestParameters) -> pl.DataFrame:
-    from pipelines.climate_pattern_recognition import sources
-
-    oscillation, read = {
-        "mjo_rmm": ("mjo", sources.read_mjo),
-        "psl_climate_indices": ("enso", sources.read_enso),
-        "core_co2_ppm": ("carbon_dioxide", sources.read_carbon_dioxide),
-        "core_global_temp": ("temperature", sources.read_temperature),
-    }[params.dataset]
-    records = _records(read(), oscillation, params, params.dataset).drop("parse_errors")
+    public = PUBLIC_SERIES[params.dataset]
+    records = records_of(public.read(), public.oscillation, params, params.dataset, public.test_begins)
     if params.dataset != "mjo_rmm":
         return records
-    return records.join(sources.read_hindcast(), on=["event_time", "lead_count"], how="left", maintain_order="left")
+    return records.join(read_hindcast(), on=["event_time", "lead_count"], how="left", maintain_order="left")
 
 
 def _own(params: IngestParameters) -> pl.DataFrame:
-    """The user's series; cells that cannot be read stay, and put the forecasts that need them into quarantine."""
-    import polars as pl
-
-    from modelyard.own_data.table import read_own_table
-
+    """Reads the user's series; cells that cannot be read stay, with the reason in ``parse_errors``."""
     if not params.path:
         raise ConfigurationError(
             "No file of an own series is named.",
@@ -200,26 +249,12 @@ def _own(params: IngestParameters) -> pl.DataFrame:
     table = read_own_table(path, replace(_SERIES, columns=wanted), params.columns, params.timezone)
     if "series" not in table.columns:
         table = table.with_columns(pl.lit(path.stem).alias("series"))
-    numbers = [name for name, dtype in table.schema.items() if dtype == pl.Float64]
-    table = table.drop("split", strict=False).with_columns(
-        pl.when(~pl.col(name).is_in(list(params.missing_codes))).then(pl.col(name)) for name in numbers
-    )
-    return _records(table, params.oscillation, params, str(path))
+    is_code = pl.col(pl.Float64).is_in(list(params.missing_codes))
+    return table.drop("split", strict=False).with_columns(pl.when(~is_code).then(pl.col(pl.Float64)))
 
 
-def known_ceiling(params: IngestParameters) -> dict[str, float]:
-    """Metrics of the best possible forecast on the simulated test rows; see :mod:`.ceiling`.
-
-    Args:
-        params: Those of a run with ``source: simulated``.
-    """
-    from pipelines.climate_pattern_recognition.ceiling import ceiling_scores
-
-    return ceiling_scores(params)
-
-
-def expectations(params: IngestParameters) -> list[gxe.Expectation]:
-    """What records must look like; the spine adds what follows from the contract (columns, types, key, missing values).
+def expectations(params: IngestParameters) -> "list[gxe.Expectation]":
+    """Says what records must look like; the spine adds what follows from the contract (columns, types, key, missing).
 
     Args:
         params: Those of :func:`ingest`; they decide the plausible amounts and leads.

@@ -1,26 +1,21 @@
 """What is known of an oscillation at an issue time: its indices a few steps back, and their means over longer spans."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from modelyard.feature_store.schema import Feature, FeatureView
 from modelyard.parameters import Parameters
-from pipelines.climate_pattern_recognition.oscillations import step_number
-from pipelines.climate_pattern_recognition.series import COVARIATES
+from modelyard.tasks.series.lags import with_lags, with_means
+from pipelines.climate_pattern_recognition.oscillations import COVARIATES, STATE, steps_of
 
-if TYPE_CHECKING:
-    import polars as pl
-
-STATE = ("first_index", "second_index")
 LAGS = (0, 1, 2, 3, 4, 7, 12)
 COVARIATE_LAGS = (0, 3)
 SPANS = (5, 10, 20, 30, 60, 120)
 """Steps (months or days). Spans of 60 and 120 days hold the slow part that the interannual RMM has left in."""
 
-LONGEST_LOOK = max(SPANS)
-"""How many steps a forecast looks back, the issue time included."""
+MAX_HISTORY = max(SPANS)
+"""How many steps the features look back, the issue time included."""
 
 FEATURE_VIEWS = (
     FeatureView(
@@ -75,34 +70,17 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
         View name to frame (``series``, ``event_time``, features in the schema's order), one row for each series and
         time, sorted by both.
     """
-    import polars as pl
-
-    values = (*STATE, *COVARIATES)
-    present = [name for name in values if name in records.columns]
-    steps = (
-        records.select("series", "oscillation", "event_time", *present)
+    absent = [name for name in (*STATE, *COVARIATES) if name not in records.columns]
+    rows = (
+        records.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
+        .select("series", "event_time", steps_of().alias("step"), *STATE, *COVARIATES)
         .unique(["series", "event_time"], keep="first", maintain_order=True)
-        .with_columns(
-            step_number().cast(pl.Int64).alias("step"),
-            *(pl.lit(None, dtype=pl.Float64).alias(name) for name in values if name not in present),
-        )
         .sort("series", "step")
     )
-    features = steps.select("series", "step", "event_time")
-    for lag in LAGS:
-        features = features.join(_lagged(steps, lag), on=["series", "step"], how="left", maintain_order="left")
-    for span in SPANS:
-        means = steps.rolling("step", period=f"{span}i", group_by="series").agg(
-            pl.col(name).mean().alias(f"{name}_mean_{span}") for name in STATE
-        )
-        features = features.join(means, on=["series", "step"], how="left", maintain_order="left")
+    rows = with_lags(with_lags(rows, STATE, LAGS), COVARIATES, COVARIATE_LAGS)
     view = FEATURE_VIEWS[0]
-    return {view.name: features.select("series", "event_time", *(feature.name for feature in view.features))}
-
-
-def _lagged(steps: pl.DataFrame, lag: int) -> pl.DataFrame:
-    """The values ``lag`` steps before; a step that is not there gives no row."""
-    import polars as pl
-
-    names = (*STATE, *COVARIATES) if lag in COVARIATE_LAGS else STATE
-    return steps.select("series", pl.col("step") + lag, *(pl.col(name).alias(f"{name}_lag_{lag}") for name in names))
+    return {
+        view.name: with_means(rows, STATE, SPANS).select(
+            "series", "event_time", *(feature.name for feature in view.features)
+        )
+    }

@@ -1,167 +1,130 @@
 """Figures for the reviewer of a forecast, in one style, readable at the width of a README."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from typing import TYPE_CHECKING, Any
+import numpy as np
+import polars as pl
 
-from modelyard.tasks.figure_style import INK, MUTED, figure_style
-from pipelines.climate_pattern_recognition.gaussian import crps
+from modelyard.tasks.figures import COLOURS, INK, MUTED, axes, confusion_matrix, figure_style
+from modelyard.tasks.series.scores import crps_gaussian
+from pipelines.climate_pattern_recognition.evaluate import anomaly_correlation, means_and_spreads
 from pipelines.climate_pattern_recognition.inputs import target_values
-from pipelines.climate_pattern_recognition.model import FORECASTS
+from pipelines.climate_pattern_recognition.model import FORECASTS, ForecastModel
 from pipelines.climate_pattern_recognition.oscillations import OSCILLATIONS, observed_phase
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pipelines.climate_pattern_recognition.model import ForecastModel
-
-_COLOURS = {"forecast": "#0b6e99", "linear": "#d1495b", "persistence": "#edae49", "climatology": "#8796a5"}
-_NAMES = {"forecast": "ours", "linear": "linear rule", "persistence": "persistence", "climatology": "climatology"}
+_COLOURS = dict(zip(("forecast", "linear", "persistence"), COLOURS, strict=False)) | {"climatology": MUTED}
+_NAMES = {"forecast": "ours", "linear": "linear baseline", "persistence": "persistence", "climatology": "climatology"}
 _BANDS = ((1.645, 0.18), (0.674, 0.35))
 """Half-widths of the intervals of 90 % and 50 % in spreads, and how dark they are drawn."""
 
 
-def figures(rows: pl.DataFrame, model: ForecastModel) -> dict[str, Figure]:
-    """What a reviewer looks at.
+@figure_style()
+def figures(rows: pl.DataFrame, model: ForecastModel) -> "dict[str, Figure]":
+    """Returns what a reviewer looks at.
 
     Args:
         rows: Test rows with predictions.
         model: The model that made them.
 
     Returns:
-        ``crps_by_lead`` and ``correlation_by_lead`` (beside the simple rules), ``calibration`` (shares of outcomes
-        below each quantile), ``phases`` (named against seen) and ``plume`` (forecasts at a middle lead).
+        ``crps_by_lead`` and ``correlation_by_lead`` (beside the simple forecasts), ``calibration`` (share of outcomes
+        below each quantile), ``phases`` (forecast against observed) and ``plume`` (forecasts at a middle lead).
     """
-    import matplotlib as mpl
-
-    draw = {
-        "crps_by_lead": _crps_by_lead,
-        "correlation_by_lead": _correlation_by_lead,
-        "calibration": _calibration,
-        "phases": _phases,
-        "plume": _plume,
-    }
-    with mpl.rc_context(figure_style()):
-        return {name: _drawn(function, rows, model) for name, function in draw.items()}
-
-
-def _drawn(draw: Any, rows: pl.DataFrame, model: ForecastModel) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.0, 4.0) if draw is _plume else (6.4, 4.4), dpi=120, layout="constrained")
-    draw(figure.subplots(), rows, model)
-    return figure
+    found = {}
+    for draw in (_crps_by_lead, _correlation_by_lead, _calibration, _phases, _plume):
+        figure, (place,) = axes(size=(9.0, 4.0) if draw is _plume else None)
+        draw(place, rows, model)
+        found[draw.__name__.removeprefix("_")] = figure
+    return found
 
 
 def _unit(model: ForecastModel) -> str:
-    return "months" if OSCILLATIONS[model.oscillation].step == "month" else "days"
+    return f"{OSCILLATIONS[model.scope.oscillation].step}s"
 
 
-def _columns(rows: pl.DataFrame, name: str) -> tuple[Any, Any]:
-    mean = rows.select(f"{name}_first", f"{name}_second").to_numpy()
-    return mean, rows.select(f"{name}_first_spread", f"{name}_second_spread").to_numpy()
-
-
-def _crps_by_lead(axes: Axes, rows: pl.DataFrame, model: ForecastModel) -> None:
-    import numpy as np
-
+def _crps_by_lead(place: "Axes", rows: pl.DataFrame, model: ForecastModel) -> None:
     lead, outcome = rows["lead_count"].to_numpy(), target_values(rows)
     for name in reversed(FORECASTS):
-        scores = crps(*_columns(rows, name), outcome)
-        means = [float(np.nanmean(scores[lead == n])) for n in model.leads]
-        axes.plot(model.leads, means, color=_COLOURS[name], marker="o", markersize=4, label=_NAMES[name])
-    axes.set(xlabel=f"lead, {_unit(model)}", ylabel="CRPS, in units of the index", ylim=(0, None))
-    axes.set_title("Error of the whole distribution (less is better)")
-    axes.legend(loc="lower right")
+        scores = crps_gaussian(*means_and_spreads(rows, name), outcome)
+        means = [float(np.nanmean(scores[lead == n])) for n in model.scope.leads]
+        place.plot(model.scope.leads, means, color=_COLOURS[name], marker="o", markersize=4, label=_NAMES[name])
+    place.set(xlabel=f"lead, {_unit(model)}", ylabel="CRPS, in units of the index", ylim=(0, None))
+    place.set_title("Error of the whole distribution (less is better)")
+    place.legend(loc="lower right")
 
 
-def _correlation_by_lead(axes: Axes, rows: pl.DataFrame, model: ForecastModel) -> None:
-    import numpy as np
-
+def _correlation_by_lead(place: "Axes", rows: pl.DataFrame, model: ForecastModel) -> None:
     lead, outcome = rows["lead_count"].to_numpy(), target_values(rows)
-    seen = np.nan_to_num(outcome)
     for name in ("persistence", "linear", "forecast"):
-        mean = np.where(np.isfinite(outcome), _columns(rows, name)[0], 0)
-        values = [_uncentred(mean[lead == n], seen[lead == n]) for n in model.leads]
-        axes.plot(model.leads, values, color=_COLOURS[name], marker="o", markersize=4, label=_NAMES[name])
-    axes.axhline(0.5, color=MUTED, linewidth=1, linestyle=":")
-    axes.annotate("0.5, the usual limit of useful skill", (model.leads[0], 0.5), va="bottom", color=MUTED, fontsize=9)
-    axes.set(xlabel=f"lead, {_unit(model)}", ylabel="anomaly correlation", ylim=(None, 1.02))
-    axes.set_title("Correlation with what came")
-    axes.legend(loc="upper right")
+        mean = means_and_spreads(rows, name)[0]
+        values = [anomaly_correlation(mean[lead == n], outcome[lead == n]) for n in model.scope.leads]
+        place.plot(model.scope.leads, values, color=_COLOURS[name], marker="o", markersize=4, label=_NAMES[name])
+    place.axhline(0.5, color=MUTED, linewidth=1, linestyle=":")
+    place.annotate(
+        "0.5, the usual limit of useful skill", (model.scope.leads[0], 0.5), va="bottom", color=MUTED, fontsize=9
+    )
+    place.set(xlabel=f"lead, {_unit(model)}", ylabel="anomaly correlation", ylim=(None, 1.02))
+    place.set_title("Correlation with the outcome")
+    place.legend(loc="upper right")
 
 
-def _uncentred(ours: Any, theirs: Any) -> float:
-    import numpy as np
-
-    return float((ours * theirs).sum() / np.sqrt((ours**2).sum() * (theirs**2).sum() + 1e-12))
-
-
-def _calibration(axes: Axes, rows: pl.DataFrame, model: ForecastModel) -> None:
-    import numpy as np
+def _calibration(place: "Axes", rows: pl.DataFrame, model: ForecastModel) -> None:
     from scipy.special import ndtr  # type: ignore[import-untyped]  # scipy ships no types
 
-    mean, spread = _columns(rows, "forecast")
-    outcome, lead = target_values(rows), rows["lead_count"].to_numpy()
-    shares = np.linspace(0.05, 0.95, 19)
-    chosen = [model.leads[0], model.leads[len(model.leads) // 2], model.leads[-1]]
-    axes.axline((0, 0), slope=1, color=MUTED, linewidth=1)
-    for n, colour in zip(dict.fromkeys(chosen), ("#3f9c74", "#0b6e99", "#7a5195"), strict=False):
-        places = ndtr((outcome - mean) / spread)[lead == n]
-        places = places[np.isfinite(places)]
-        seen = [float((places <= share).mean()) for share in shares]
-        axes.plot(shares, seen, color=colour, marker="o", markersize=3, label=f"lead {n} {_unit(model)}")
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="promised share of outcomes below", ylabel="seen share of outcomes below")
-    axes.set_title("Calibration of the quantiles")
-    axes.legend(loc="upper left")
+    mean, spread = means_and_spreads(rows, "forecast")
+    # The probability integral transform: uniform where the forecast is calibrated.
+    pit, lead = ndtr((target_values(rows) - mean) / spread), rows["lead_count"].to_numpy()
+    levels = np.linspace(0.05, 0.95, 19)
+    leads = model.scope.leads
+    chosen = dict.fromkeys([leads[0], leads[len(leads) // 2], leads[-1]])
+    place.axline((0, 0), slope=1, color=MUTED, linewidth=1)
+    for n, colour in zip(chosen, COLOURS, strict=False):
+        found = pit[lead == n]
+        found = found[np.isfinite(found)]
+        observed = [float((found <= level).mean()) for level in levels]
+        place.plot(levels, observed, color=colour, marker="o", markersize=3, label=f"lead {n} {_unit(model)}")
+    place.set(xlim=(0, 1), ylim=(0, 1), xlabel="level of the quantile", ylabel="share of outcomes below it")
+    place.set_title("Calibration of the quantiles")
+    place.legend(loc="upper left")
 
 
-def _phases(axes: Axes, rows: pl.DataFrame, model: ForecastModel) -> None:
-    import numpy as np
-
-    names, middle = list(OSCILLATIONS[model.oscillation].phases), model.leads[min(2, len(model.leads) - 1)]
+def _phases(place: "Axes", rows: pl.DataFrame, model: ForecastModel) -> None:
+    oscillation, leads = model.scope.oscillation, model.scope.leads
+    names, middle = list(OSCILLATIONS[oscillation].phases), leads[min(2, len(leads) - 1)]
     part = rows.filter(rows["lead_count"] == middle)
     outcome = target_values(part)
-    seen = observed_phase(model.oscillation, outcome[:, 0], outcome[:, 1])
-    named = np.array([names.index(phase) for phase in part["phase"]])
-    counts = np.zeros((len(names), len(names)))
-    np.add.at(counts, (seen, named), 1)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    labels = [name.replace("phase_", "").replace("_", " ") for name in names]
-    axes.set_xticks(range(len(names)), labels)
-    axes.set_yticks(range(len(names)), labels)
-    axes.grid(visible=False)
-    for row, column in np.ndindex(shares.shape):
-        colour = "white" if shares[row, column] > 0.6 else INK
-        axes.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", color=colour, fontsize=9)
-    axes.set(xlabel=f"phase forecast {middle} {_unit(model)} before", ylabel="phase seen")
-    axes.set_title("Of 100 times of a phase, what was forecast")
+    observed = observed_phase(oscillation, outcome[:, 0], outcome[:, 1])
+    forecast = np.array([names.index(phase) for phase in part["phase"]])
+    confusion_matrix(place, observed, forecast, [name.replace("phase_", "").replace("_", " ") for name in names])
+    place.set(xlabel=f"phase forecast {middle} {_unit(model)} before", ylabel="phase observed")
+    place.set_title("What was forecast, % of each phase")
 
 
-def _plume(axes: Axes, rows: pl.DataFrame, model: ForecastModel) -> None:
-    import polars as pl
-
-    middle = model.leads[min(2 if model.oscillation == "mjo" else 5, len(model.leads) - 1)]
+def _plume(place: "Axes", rows: pl.DataFrame, model: ForecastModel) -> None:
+    oscillation, leads = model.scope.oscillation, model.scope.leads
+    middle = leads[min(2 if oscillation == "mjo" else 5, len(leads) - 1)]
     part = rows.filter(pl.col("lead_count") == middle).sort("target_at")
     part = part.filter(pl.col("series") == part["series"][0])
-    if model.oscillation == "mjo":
+    if oscillation == "mjo":
+        # The year with the liveliest quarter; all years would be a blur.
         lively = part.group_by("block").agg(pl.col("target_index").abs().mean()).sort("target_index", "block")
         year = lively["block"][-1].split("-")[0]
         part = part.filter(pl.col("target_at").dt.year() == int(year))
     time, mean, spread = part["target_at"], part["forecast_first"].to_numpy(), part["forecast_first_spread"].to_numpy()
     for half, alpha in _BANDS:
-        axes.fill_between(
+        place.fill_between(
             time, mean - half * spread, mean + half * spread, color=_COLOURS["forecast"], alpha=alpha, linewidth=0
         )
-    axes.plot(time, mean, color=_COLOURS["forecast"], label=f"forecast {middle} {_unit(model)} before, 50 % and 90 %")
-    axes.plot(time, part["target_index"], color=INK, linewidth=1.4, label="what came")
-    threshold = OSCILLATIONS[model.oscillation].threshold
+    place.plot(time, mean, color=_COLOURS["forecast"], label=f"forecast {middle} {_unit(model)} before, 50 % and 90 %")
+    place.plot(time, part["target_index"], color=INK, linewidth=1.4, label="outcome")
+    threshold = OSCILLATIONS[oscillation].threshold
     for sign in (-1, 1):
-        axes.axhline(sign * threshold, color=MUTED, linewidth=1, linestyle=":")
+        place.axhline(sign * threshold, color=MUTED, linewidth=1, linestyle=":")
     is_simulated = part["series"][0].startswith("simulated")
-    axes.set(ylabel="first index" if is_simulated else OSCILLATIONS[model.oscillation].label)
-    axes.set_title(f"Forecasts beside what came, lead {middle} {_unit(model)}")
-    axes.legend(loc="upper left", ncols=2)
+    place.set(ylabel="first index" if is_simulated else OSCILLATIONS[oscillation].label)
+    place.set_title(f"Forecasts beside the outcomes, lead {middle} {_unit(model)}")
+    place.legend(loc="upper left", ncols=2)

@@ -1,20 +1,19 @@
-"""What do the rules and the network read from an example? Features, the season, and the state times the season."""
-
-from __future__ import annotations
+"""What do the baselines and the network read from an example? Features, the season, and the state times the season."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from modelyard.feature_store.schema import feature_names
-from pipelines.climate_pattern_recognition.features import COVARIATE_LAGS, FEATURE_VIEWS, STATE
-from pipelines.climate_pattern_recognition.series import COVARIATES
+from modelyard.tasks.series.seasons import annual_waves
+from modelyard.tasks.series.steps import step_begin
+from pipelines.climate_pattern_recognition.features import COVARIATE_LAGS, FEATURE_VIEWS
+from pipelines.climate_pattern_recognition.oscillations import COVARIATES, STATE, by_step, steps_of
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 SEASON = ("season_cosine", "season_sine")
 _MODULATED = tuple(f"{name}_{what}" for name in STATE for what in ("lag_0", "mean_5", "mean_30"))
@@ -27,10 +26,10 @@ INPUTS = (
 """Columns of the input matrix, in order."""
 
 LINEAR_INPUTS = (*SEASON, *(f"{name}_lag_{lag}" for name in (*STATE, *COVARIATES) for lag in COVARIATE_LAGS))
-"""Those of the linear rule: the state and the other indices, now and three steps ago, and the season."""
+"""Those of the linear baseline: the state and the other indices, now and three steps ago, and the season."""
 
 
-class Learning(NamedTuple):
+class Arrays(NamedTuple):
     """Issue times with their outcomes at every lead; M issue times, L leads.
 
     Args:
@@ -45,44 +44,30 @@ class Learning(NamedTuple):
 
 
 def input_matrix(examples: pl.DataFrame) -> NDArray[np.float32]:
-    """Columns :data:`INPUTS` of each row, NaN where nothing is known, shape (N, D)."""
-    import numpy as np
-    import polars as pl
-
+    """Returns the columns :data:`INPUTS` of each row, NaN where nothing is known, shape (N, D)."""
     features = examples.select(pl.col(name).cast(pl.Float32) for name in feature_names(FEATURE_VIEWS))
-    season = 2 * np.pi * (examples["event_time"].dt.ordinal_day().to_numpy() - 1) / 365.25
-    waves = np.stack([np.cos(season), np.sin(season)], axis=1).astype(np.float32)
+    waves = annual_waves(examples["event_time"]).astype(np.float32)
     modulated = features.select(_MODULATED).to_numpy()
     parts = [waves, features.to_numpy(), modulated * waves[:, :1], modulated * waves[:, 1:]]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def target_months(examples: pl.DataFrame) -> NDArray[np.int64]:
-    """Month (from 0) that each row forecasts, by its issue time and lead; shape (N,)."""
-    import polars as pl
-
-    lead = pl.col("lead_count")
-    by_days = (pl.col("event_time") + pl.duration(days=lead)).dt.month()
-    by_months = (pl.col("event_time").dt.month() - 1 + lead) % 12 + 1
-    month = pl.when(pl.col("oscillation") == "mjo").then(by_days).otherwise(by_months)
-    months: NDArray[np.int64] = examples.select(month.cast(pl.Int64) - 1).to_series().to_numpy()
+    """Returns the month (from 0) that each row forecasts, by its issue time and lead; shape (N,)."""
+    target = by_step(lambda step: step_begin(steps_of() + pl.col("lead_count"), step))
+    months: NDArray[np.int64] = examples.select(target.dt.month().cast(pl.Int64) - 1).to_series().to_numpy()
     return months
 
 
 def lead_positions(examples: pl.DataFrame, leads: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Position of each row's lead in ``leads``, and whether it is there (the position is any otherwise); shape (N,)."""
-    import numpy as np
-
+    """Returns the position of each row's lead in ``leads``, and whether it is there (any position otherwise); (N,)."""
     wanted = examples["lead_count"].to_numpy()
     positions = np.minimum(np.searchsorted(leads, wanted), len(leads) - 1).astype(np.int64)
     return positions, np.asarray(leads)[positions] == wanted
 
 
-def learning_arrays(examples: pl.DataFrame, leads: Sequence[int]) -> Learning:
+def arrays_of(examples: pl.DataFrame, leads: Sequence[int]) -> Arrays:
     """Gathers the rows of each issue time, whose leads are all among ``leads``; in the order of series and time."""
-    import numpy as np
-    import polars as pl
-
     issue = examples.select(pl.struct("series", "event_time").rank("dense").cast(pl.Int64) - 1).to_series().to_numpy()
     _, first = np.unique(issue, return_index=True)
     position, _ = lead_positions(examples, leads)
@@ -90,13 +75,11 @@ def learning_arrays(examples: pl.DataFrame, leads: Sequence[int]) -> Learning:
     targets, months = np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.int64)
     targets[issue, position] = target_values(examples)
     months[issue, position] = target_months(examples)
-    return Learning(input_matrix(examples[first]), months, targets)
+    return Arrays(input_matrix(examples[first]), months, targets)
 
 
 def target_values(rows: pl.DataFrame) -> Floats:
-    """What came of each row, NaN where not known, shape (N, 2)."""
-    import polars as pl
-
+    """Returns the outcome of each row, NaN where not known, shape (N, 2)."""
     names = ("target_index", "target_second_index")
     values: Floats = rows.select(pl.col(name).cast(pl.Float64) for name in names).to_numpy()
     return values

@@ -1,4 +1,4 @@
-"""What is forecast: the steps of time of each oscillation, the leads, and the phases.
+"""What is forecast: the steps of time of each oscillation, the leads, the phases, and the other indices that may help.
 
 El Niño and La Niña: an anomaly of the Niño 3.4 sea surface temperature of at least 0.5 °C, of either sign (NOAA's
 operational threshold, here on single months). Madden-Julian Oscillation: the eight octants of the plane of RMM1 and
@@ -7,22 +7,34 @@ dioxide and global temperature rise; what swings is how far they are from what t
 (`sources.py`); their thresholds are ours.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+from modelyard.tasks.series.steps import Step, step_number
 
-Step = Literal["month", "day"]
+Floats = NDArray[np.float64]
 Name = Literal["enso", "mjo", "carbon_dioxide", "temperature"]
 
-_DAY_US = 86_400_000_000
+STATE = ("first_index", "second_index")
+"""The indices of the oscillation itself."""
+
+COVARIATES = (
+    "nino3_index",
+    "nino4_index",
+    "soi_index",
+    "pdo_index",
+    "np_index",
+    "tna_index",
+    "tsa_index",
+    "whwp_index",
+    "qbo_index",
+)
+"""Other indices of the same month that may help."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +44,7 @@ class Oscillation:
     Args:
         step: Time between two values of the series.
         leads: How many steps ahead is forecast, unless configured otherwise.
-        told_leads: Those whose metrics are told one by one.
+        reported_leads: Those with metrics of their own.
         threshold: From which amplitude on the oscillation is active, in units of its index.
         phases: Names of the phases: the inactive one; of a single index then the one below and the one above.
         label: The first index and its unit, for figures.
@@ -40,82 +52,58 @@ class Oscillation:
 
     step: Step
     leads: tuple[int, ...]
-    told_leads: tuple[int, ...]
+    reported_leads: tuple[int, ...]
     threshold: float
     phases: tuple[str, ...]
     label: str
 
 
-_DAYS = (1, 5, 10, 15, 20, 25, 30)
-
-
 def _monthly(threshold: float, phases: tuple[str, str, str], label: str) -> Oscillation:
-    """A single index of months."""
-    leads, told = tuple(range(1, 13)), (1, 3, 6, 9, 12)
-    return Oscillation(step="month", leads=leads, told_leads=told, threshold=threshold, phases=phases, label=label)
+    """Returns a single index of months."""
+    leads, reported = tuple(range(1, 13)), (1, 3, 6, 9, 12)
+    return Oscillation(
+        step="month", leads=leads, reported_leads=reported, threshold=threshold, phases=phases, label=label
+    )
 
+
+_DAYS = (1, 5, 10, 15, 20, 25, 30)
 
 OSCILLATIONS: dict[str, Oscillation] = {
     "enso": _monthly(0.5, ("neutral", "la_nina", "el_nino"), "Niño 3.4 anomaly, °C"),
     "mjo": Oscillation(
         step="day",
         leads=_DAYS,
-        told_leads=_DAYS,
+        reported_leads=_DAYS,
         threshold=1.0,
         phases=("weak", *(f"phase_{number}" for number in range(1, 9))),
         label="RMM1",
     ),
     "carbon_dioxide": _monthly(
-        0.5,
-        ("as_before", "slower_growth", "faster_growth"),
-        "excess growth of CO2 in a year, ppm",
+        0.5, ("as_before", "slower_growth", "faster_growth"), "excess growth of CO2 in a year, ppm"
     ),
     "temperature": _monthly(0.2, ("as_before", "cooler", "warmer"), "excess temperature, °C"),
 }
 
 
-class Phases(NamedTuple):
-    """What a forecast says about phases; N rows.
-
-    Args:
-        phase: Index of the likeliest phase, shape (N,).
-        phase_probability: How likely that one is, shape (N,).
-        active_probability: How likely the oscillation is active at all, shape (N,).
-    """
-
-    phase: NDArray[np.int64]
-    phase_probability: Floats
-    active_probability: Floats
+def by_step(expression: Callable[[Step], pl.Expr]) -> pl.Expr:
+    """Returns the expression of each row's step, which follows from its ``oscillation``; an unknown one has months."""
+    is_daily = pl.col("oscillation").is_in([name for name, one in OSCILLATIONS.items() if one.step == "day"])
+    return pl.when(is_daily).then(expression("day")).otherwise(expression("month"))
 
 
-def step_number(time: str = "event_time", oscillation: str = "oscillation") -> pl.Expr:
-    """Number of the month (from year 0) or of the day (from 1970), so that neighbours differ by one."""
-    import polars as pl
-
-    moment = pl.col(time)
-    month = moment.dt.year().cast(pl.Int64) * 12 + moment.dt.month().cast(pl.Int64) - 1
-    return pl.when(pl.col(oscillation) == "mjo").then(moment.to_physical() // _DAY_US).otherwise(month)
-
-
-def time_of(step: pl.Expr, oscillation: str = "oscillation") -> pl.Expr:
-    """The first instant (UTC) of a step of :func:`step_number`."""
-    import polars as pl
-
-    day = (step * _DAY_US).cast(pl.Datetime("us", "UTC"))
-    month = pl.datetime(step // 12, step % 12 + 1, 1, time_unit="us", time_zone="UTC")
-    return pl.when(pl.col(oscillation) == "mjo").then(day).otherwise(month)
+def steps_of(time: str = "event_time") -> pl.Expr:
+    """Returns the number of the month or day that holds a time, so that neighbours differ by one."""
+    return by_step(lambda step: step_number(pl.col(time), step))
 
 
 def observed_phase(oscillation: str, first: Floats, second: Floats) -> NDArray[np.int64]:
-    """Index into ``phases``; what is not known (NaN) is inactive.
+    """Returns indices into ``phases``, of the shape of ``first``; what is not known (NaN) is inactive.
 
     Args:
         oscillation: A name of :data:`OSCILLATIONS`.
         first: The first index, any shape.
-        second: Unused, or RMM2, the same shape.
+        second: RMM2, the same shape; of other oscillations not used.
     """
-    import numpy as np
-
     threshold = OSCILLATIONS[oscillation].threshold
     if oscillation != "mjo":
         return np.where(first <= -threshold, 1, np.where(first >= threshold, 2, 0)).astype(np.int64)
@@ -124,51 +112,52 @@ def observed_phase(oscillation: str, first: Floats, second: Floats) -> NDArray[n
     return np.where(is_active, np.clip(np.nan_to_num(octant), 0, 7) + 1, 0).astype(np.int64)
 
 
-def forecast_phases(oscillation: str, mean: Floats, spread: Floats) -> Phases:
-    """Phases of Gaussian forecasts whose two components err independently of each other.
+def forecast_phases(oscillation: str, mean: Floats, spread: Floats) -> pl.DataFrame:
+    """Returns ``phase`` (the likeliest), ``phase_probability`` and ``active_probability`` of N Gaussian forecasts.
+
+    The errors of the two components are taken as independent.
 
     Args:
         oscillation: A name of :data:`OSCILLATIONS`.
         mean: Shape (N, 2).
         spread: Standard deviations, shape (N, 2).
     """
-    import numpy as np
-
     if oscillation != "mjo":
-        shares = _sides(mean[:, 0], spread[:, 0], OSCILLATIONS[oscillation].threshold)
+        probability = _sides(mean[:, 0], spread[:, 0], OSCILLATIONS[oscillation].threshold)
     else:
-        shares = np.concatenate(
-            [
-                _octants(mean[block], spread[block])
-                for block in np.array_split(np.arange(len(mean)), len(mean) // 4096 + 1)
-            ]
-        )
-    phase = shares.argmax(axis=1)
-    return Phases(phase, shares[np.arange(len(shares)), phase], 1 - shares[:, 0])
+        blocks = np.array_split(np.arange(len(mean)), len(mean) // 4096 + 1)
+        probability = np.concatenate([_octants(mean[block], spread[block]) for block in blocks])
+    phase = probability.argmax(axis=1)
+    return pl.DataFrame(
+        {
+            "phase": np.array(OSCILLATIONS[oscillation].phases)[phase].tolist(),
+            "phase_probability": probability[np.arange(len(phase)), phase],
+            "active_probability": 1 - probability[:, 0],
+        },
+        schema_overrides={"phase": pl.String},
+    )
 
 
 def _sides(mean: Floats, spread: Floats, threshold: float) -> Floats:
-    """Probabilities of neutral, below and above, shape (N, 3)."""
-    import numpy as np
+    """Returns the probabilities of neutral, below and above, shape (N, 3)."""
     from scipy.special import ndtr  # type: ignore[import-untyped]  # scipy ships no types
 
     low, high = ndtr((-threshold - mean) / spread), ndtr((mean - threshold) / spread)
-    shares: Floats = np.stack([1 - low - high, low, high], axis=1)
-    return shares
+    probability: Floats = np.stack([1 - low - high, low, high], axis=1)
+    return probability
 
 
 def _octants(mean: Floats, spread: Floats) -> Floats:
-    """Probabilities of weak and of the eight octants, shape (N, 9): shares of 256 evenly spread points.
+    """Returns the probabilities of weak and of the eight octants, shape (N, 9): shares of 256 evenly spread points.
 
     The points are the R2 sequence of M. Roberts (2018), "The unreasonable effectiveness of quasirandom sequences", put
     through the inverse normal distribution; always the same, so that equal forecasts have equal phases.
     """
-    import numpy as np
     from scipy.special import ndtri
 
     plastic = 1.32471795724474602596
     points = ndtri((0.5 + np.arange(1, 257)[:, None] / plastic ** np.array([1, 2])) % 1)
     drawn = mean[:, None, :] + spread[:, None, :] * points
     phases = observed_phase("mjo", drawn[..., 0], drawn[..., 1])
-    shares: Floats = np.stack([(phases == phase).mean(axis=1) for phase in range(9)], axis=1)
-    return shares
+    probability: Floats = np.stack([(phases == phase).mean(axis=1) for phase in range(9)], axis=1)
+    return probability

@@ -5,8 +5,9 @@ from kedro.pipeline import Pipeline
 from modelyard.lifecycle import assemble
 from modelyard.project import Api, Metrics, ModelFormat, Project
 from pipelines.climate_pattern_recognition.data import CONTRACT, expectations, ingest
-from pipelines.climate_pattern_recognition.evaluate import figures, floor, predict, score
+from pipelines.climate_pattern_recognition.evaluate import floor, predict, score
 from pipelines.climate_pattern_recognition.features import FEATURE_VIEWS, derive_features
+from pipelines.climate_pattern_recognition.figures import figures
 from pipelines.climate_pattern_recognition.model import load, save
 from pipelines.climate_pattern_recognition.serve import EXAMPLE, ForecastRequest, ForecastResponse, decode, encode
 from pipelines.climate_pattern_recognition.train import fit, search_space

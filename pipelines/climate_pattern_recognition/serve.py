@@ -7,24 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import numpy as np
+import polars as pl
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
-from pipelines.climate_pattern_recognition.features import LONGEST_LOOK, FeatureParameters, derive_features
-from pipelines.climate_pattern_recognition.gaussian import quantile
-from pipelines.climate_pattern_recognition.oscillations import Name, step_number, time_of
-from pipelines.climate_pattern_recognition.series import COVARIATES
+from modelyard.tasks.series.scores import gaussian_quantiles
+from modelyard.tasks.series.steps import step_begin
+from pipelines.climate_pattern_recognition.features import MAX_HISTORY, FeatureParameters, derive_features
+from pipelines.climate_pattern_recognition.oscillations import COVARIATES, Name, by_step, steps_of
 
-if TYPE_CHECKING:
-    import polars as pl
+_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
-_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_LONGEST = LONGEST_LOOK
+_HISTORIES = {name.removesuffix("_index") + "_indices": name for name in COVARIATES}
+"""Field of the request to column, of the other indices."""
 
 
 def _as_list(value: Any) -> Any:
-    """Array columns of MLflow arrive as numpy arrays."""
+    """Returns a list also for the numpy arrays as which MLflow's array columns arrive."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
@@ -44,14 +45,14 @@ class IndexHistory(BaseModel):
     lead_count: int = Field(ge=1, le=90, description="How many months or days ahead.")
     first_indices: _History = Field(
         min_length=1,
-        max_length=_LONGEST,
+        max_length=MAX_HISTORY,
         description="RMM1, Niño 3.4 anomalies in °C, or the like, the latest last; 120 are enough for every feature.",
     )
     second_indices: _OptionalHistory = Field(None, description="RMM2, as long as `first_indices`.")
 
     @model_validator(mode="after")
     def _have_one_length(self) -> IndexHistory:
-        for name in ("second_indices", *_histories()):
+        for name in ("second_indices", *_HISTORIES):
             values = getattr(self, name, None)
             if values is not None and len(values) != len(self.first_indices):
                 raise ValueError(
@@ -60,14 +61,9 @@ class IndexHistory(BaseModel):
         return self
 
 
-def _histories() -> dict[str, str]:
-    """Field of the request to column."""
-    return {name.removesuffix("_index") + "_indices": name for name in COVARIATES}
-
-
 _FIELDS: dict[str, Any] = {
     field: (_OptionalHistory, Field(None, description=f"The {name.removesuffix('_index')} index, standardised."))
-    for field, name in _histories().items()
+    for field, name in _HISTORIES.items()
 }
 
 ForecastRequest = create_model(
@@ -87,7 +83,7 @@ class ForecastResponse(BaseModel):
     phase: str | None = Field(description="The likeliest phase.")
     phase_probability: float | None = Field(description="How likely it is.")
     active_probability: float | None = Field(description="How likely the oscillation is active at all.")
-    linear_mean: float | None = Field(description="What the linear rule says about the first index.")
+    linear_mean: float | None = Field(description="What the linear baseline says about the first index.")
 
 
 EXAMPLE = ForecastRequest.model_validate(
@@ -104,31 +100,21 @@ EXAMPLE = ForecastRequest.model_validate(
 
 
 def decode(requests: Sequence[IndexHistory]) -> pl.DataFrame:
-    """Requests to a frame that ``predict`` takes, row for row."""
-    import polars as pl
-
-    records = _as_records(requests)
-    features = derive_features(records, FeatureParameters())["oscillation_state"]
-    latest = pl.DataFrame(
-        {
-            "series": [str(number) for number in range(len(requests))],
-            "name": [request.series for request in requests],
-            "lead_count": [request.lead_count for request in requests],
-        }
+    """Returns a frame that ``predict`` takes, row for row."""
+    histories = _as_records(requests)
+    features = derive_features(histories, FeatureParameters())["oscillation_state"]
+    # Each request is a series of its own; its row is that of its latest step.
+    latest = histories.group_by("series", maintain_order=True).last()
+    rows = latest.join(features, on=["series", "event_time"], how="left", maintain_order="left")
+    return rows.with_columns(
+        pl.Series("series", [request.series for request in requests]),
+        pl.Series("lead_count", [request.lead_count for request in requests], dtype=pl.Int64),
     )
-    last = records.group_by("series", maintain_order=True).last()
-    keys = ["series", "event_time"]
-    joined = latest.join(last, on="series", how="left", maintain_order="left").join(
-        features, on=keys, how="left", maintain_order="left"
-    )
-    return joined.with_columns(series=pl.col("name")).drop("name")
 
 
 def _as_records(requests: Sequence[IndexHistory]) -> pl.DataFrame:
-    """One row for each step of each history; ``series`` is the request's number."""
-    import polars as pl
-
-    columns = {"first_indices": "first_index", "second_indices": "second_index", **_histories()}
+    """Returns one row for each step of each history; ``series`` is the request's number."""
+    columns = {"first_indices": "first_index", "second_indices": "second_index", **_HISTORIES}
     frames = []
     for number, request in enumerate(requests):
         length = len(request.first_indices)
@@ -141,13 +127,14 @@ def _as_records(requests: Sequence[IndexHistory]) -> pl.DataFrame:
             pl.lit(request.oscillation).alias("oscillation"),
             pl.lit(request.event_time.astimezone(UTC)).dt.cast_time_unit("us").alias("issued"),
         )
-        frames.append(frame.with_columns((step_number("issued") - pl.col("back")).alias("step")))
-    rows = pl.concat(frames).with_columns(time_of(pl.col("step")).alias("event_time"))
-    return rows.select("series", "oscillation", "event_time", *columns.values())
+        frames.append(frame)
+    step = steps_of("issued") - pl.col("back")
+    begin = by_step(lambda kind: step_begin(step, kind)).alias("event_time")
+    return pl.concat(frames).select("series", "oscillation", begin, *columns.values())
 
 
 def encode(predictions: pl.DataFrame) -> list[ForecastResponse]:
-    """Predictions to one response for each request, in order."""
+    """Returns one response for each request, in order."""
     return [
         ForecastResponse(
             first_mean=row["forecast_first"],
@@ -165,4 +152,7 @@ def encode(predictions: pl.DataFrame) -> list[ForecastResponse]:
 
 
 def _quantiles(mean: float | None, spread: float | None) -> list[float] | None:
-    return None if mean is None or spread is None else [quantile(mean, spread, share) for share in _SHARES]
+    if mean is None or spread is None:
+        return None
+    found: list[float] = gaussian_quantiles(np.array(mean), np.array(spread), _LEVELS).tolist()
+    return found

@@ -1,33 +1,26 @@
-"""How are the public files read? Tables of months, and the netCDF-4 files of the Madden-Julian Oscillation.
+"""The public files: tables of months, and the netCDF-4 files of the Madden-Julian Oscillation.
 
 Carbon dioxide and global temperature rise, so their index says how far a month is from what the decade before lets
 expect. All of that decade is known a year ahead: up to twelve months ahead, the error of a forecast of the index is the
 error of a forecast of the concentration or of the temperature itself.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.public_data.fetch import fetch
-from pipelines.climate_pattern_recognition.series import COVARIATES
+from modelyard.tasks.series.seasons import anomaly
+from pipelines.climate_pattern_recognition.oscillations import COVARIATES
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-TEST_BEGINS = {
-    "mjo_rmm": datetime(2006, 1, 1, tzinfo=UTC),
-    "psl_climate_indices": datetime(1995, 1, 1, tzinfo=UTC),
-    "core_co2_ppm": datetime(2014, 12, 1, tzinfo=UTC),
-    "core_global_temp": datetime(2004, 1, 1, tzinfo=UTC),
-}
-"""The split of ``conf/base/public_data.yml``: first instant that is forecast in the test."""
+_ENSO_TEST_BEGINS = datetime(1995, 1, 1, tzinfo=UTC)
 
 _CO2_FIELDS = ("month", "decimal_date", "co2_ppm", "deseasonalised_ppm", "n_days", "spread_ppm", "uncertainty_ppm")
 """The file's own header names six of its seven fields."""
@@ -42,7 +35,7 @@ _OBSERVED, _HINDCAST = "RMM1.observed.interannual.1974-06.2017-07.nc", "GMAO-GEO
 
 
 def read_enso() -> pl.DataFrame:
-    """The months of ``psl_climate_indices``, 1950 to 2015.
+    """Reads the months of ``psl_climate_indices``, 1950 to 2015.
 
     Every index is an anomaly from the mean of its calendar month before the test begins, the covariates in units of
     their spread, so that nothing of the test is in them.
@@ -50,22 +43,19 @@ def read_enso() -> pl.DataFrame:
     Returns:
         ``series``, ``event_time``, ``first_index`` (Niño 3.4, °C) and the covariates.
     """
-    import polars as pl
-
     folder = fetch("psl_climate_indices")
     months = read_psl(folder / f"{_NINO34}.data").rename({"value": "first_index"})
     for name, stem in _PSL_FILES.items():
         months = months.join(read_psl(folder / f"{stem}.data").rename({"value": name}), on="event_time", how="left")
-    is_before = pl.col("event_time") < TEST_BEGINS["psl_climate_indices"]
-    month = pl.col("event_time").dt.month()
+    is_before, month = pl.col("event_time") < _ENSO_TEST_BEGINS, pl.col("event_time").dt.month()
     anomalies = months.with_columns(
-        pl.col(name) - pl.col(name).filter(is_before).mean().over(month) for name in ("first_index", *_PSL_FILES)
+        anomaly(name, month, is_before) for name in ("first_index", *_PSL_FILES)
     ).with_columns(pl.col(name) / pl.col(name).filter(is_before).std() for name in _PSL_FILES)
     return anomalies.filter(pl.col("first_index").is_not_null()).with_columns(pl.lit("nino34").alias("series"))
 
 
 def read_psl(path: Path) -> pl.DataFrame:
-    """One file in PSL's format: first and last year, a line of twelve months for each, the missing code, a note.
+    """Reads one file in PSL's format: first and last year, a line of twelve months for each, the missing code, a note.
 
     Returns:
         ``event_time`` (first of the month, UTC) and ``value``, null where the file has its own missing code. The codes
@@ -74,8 +64,6 @@ def read_psl(path: Path) -> pl.DataFrame:
     Raises:
         DataContractError: The file does not have this form.
     """
-    import polars as pl
-
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     try:
         first, last = (int(word) for word in lines[0].split())
@@ -101,15 +89,12 @@ def read_psl(path: Path) -> pl.DataFrame:
 
 
 def read_mjo() -> pl.DataFrame:
-    """The days of ``mjo_rmm``, 1974 to 2017.
+    """Reads the days of ``mjo_rmm``, 1974 to 2017.
 
     Returns:
         ``series``, ``event_time``, ``first_index`` (RMM1), ``second_index`` (RMM2). The slots without a time or a value
         (the satellite gap of 1978) are left out.
     """
-    import numpy as np
-    import polars as pl
-
     arrays = _netcdf(fetch("mjo_rmm") / _OBSERVED, ("time", "rmm1", "rmm2"))
     is_known = np.isfinite(arrays["time"]) & np.isfinite(arrays["rmm1"]) & np.isfinite(arrays["rmm2"])
     return pl.DataFrame(
@@ -122,14 +107,12 @@ def read_mjo() -> pl.DataFrame:
 
 
 def read_carbon_dioxide() -> pl.DataFrame:
-    """The months of ``core_co2_ppm`` at Mauna Loa, 1969 to 2024; eleven years before are the first one's decade.
+    """Reads the months of ``core_co2_ppm`` at Mauna Loa, 1969 to 2024; eleven years before are the first one's decade.
 
     Returns:
         ``series``, ``event_time``, ``first_index``: growth since the same month of the year before, less the mean
         yearly growth of the decade before that, ppm.
     """
-    import polars as pl
-
     path = fetch("core_co2_ppm") / "co2-mm-mlo.csv"
     ppm = pl.col("co2_ppm")
     months = _months(path, _CO2_FIELDS).with_columns(pl.when(ppm > 0).then(ppm))
@@ -139,14 +122,12 @@ def read_carbon_dioxide() -> pl.DataFrame:
 
 
 def read_temperature() -> pl.DataFrame:
-    """The months of ``core_global_temp``, NASA's GISTEMP, 1890 to 2023.
+    """Reads the months of ``core_global_temp``, NASA's GISTEMP, 1890 to 2023.
 
     Returns:
         ``series``, ``event_time``, ``first_index``: difference from the mean of the ten years that ended a year before,
         °C, so that the reference period of the published anomalies does not matter.
     """
-    import polars as pl
-
     path = fetch("core_global_temp") / "monthly.csv"
     months = _months(path, ("source", "month", "anomaly_c"), pl.col("source") == "GISTEMP")
     anomaly = pl.col("anomaly_c")
@@ -155,12 +136,11 @@ def read_temperature() -> pl.DataFrame:
 
 
 def _months(path: Path, fields: tuple[str, ...], rows: pl.Expr | None = None) -> pl.DataFrame:
-    """A CSV file with a field ``month``, whose own header is not read, in the order of time.
+    """Reads a CSV file with a field ``month``, whose own header is not read, in the order of time.
 
     Raises:
         DataContractError: It has other fields, or a month is missing, there twice or not of the form 1958-03.
     """
-    import polars as pl
 
     def refused(found: str) -> DataContractError:
         return DataContractError(
@@ -185,25 +165,20 @@ def _months(path: Path, fields: tuple[str, ...], rows: pl.Expr | None = None) ->
 
 
 def _from_the_first_known(months: pl.DataFrame, series: str) -> pl.DataFrame:
-    """Without the years that only the first values' decade needs; the name of the series beside it."""
-    import polars as pl
-
+    """Returns the months without the years that only the first values' decade needs, named."""
     is_known = pl.col("first_index").is_not_null()
     return months.filter(is_known.cum_max()).with_columns(pl.lit(series).alias("series"))
 
 
 def read_hindcast() -> pl.DataFrame:
-    """NASA's dynamical forecasts of RMM1: the mean of the four members of GMAO-GEOS-V2p1.
+    """Reads NASA's dynamical forecasts of RMM1: the mean of the four members of GMAO-GEOS-V2p1.
 
     A forecast that starts at midnight has seen the day before, which is its issue time here: its first day is lead 1.
-    With that convention it has the skill that the catalogue's entry tells.
+    With that convention it has the skill that the catalogue's entry states.
 
     Returns:
         ``event_time``, ``lead_count``, ``dynamical_index``.
     """
-    import numpy as np
-    import polars as pl
-
     arrays = _netcdf(fetch("mjo_rmm") / _HINDCAST, ("S", "L", "RMM1"))
     mean = arrays["RMM1"].astype(np.float64).mean(axis=1)
     issued = _times(arrays["S"].astype(np.float64) - 1, datetime(1960, 1, 1, tzinfo=UTC))
@@ -219,7 +194,7 @@ def read_hindcast() -> pl.DataFrame:
 
 
 def _netcdf(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
-    """Variables of a netCDF-4 file, which is an HDF5 file."""
+    """Returns variables of a netCDF-4 file, which is an HDF5 file."""
     try:
         import h5py
     except ImportError as error:
@@ -239,3 +214,25 @@ def _netcdf(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]
 
 def _times(days: NDArray[np.float64], origin: datetime) -> list[datetime]:
     return [origin + timedelta(days=round(day)) for day in days.tolist()]
+
+
+class PublicSeries(NamedTuple):
+    """A public data set.
+
+    Args:
+        oscillation: A name of :data:`.oscillations.OSCILLATIONS`.
+        read: Returns ``series``, ``event_time`` and the indices.
+        test_begins: First instant that is forecast in the test, as in ``conf/base/public_data.yml``.
+    """
+
+    oscillation: str
+    read: Callable[[], pl.DataFrame]
+    test_begins: datetime
+
+
+PUBLIC_SERIES = {
+    "mjo_rmm": PublicSeries("mjo", read_mjo, datetime(2006, 1, 1, tzinfo=UTC)),
+    "psl_climate_indices": PublicSeries("enso", read_enso, _ENSO_TEST_BEGINS),
+    "core_co2_ppm": PublicSeries("carbon_dioxide", read_carbon_dioxide, datetime(2014, 12, 1, tzinfo=UTC)),
+    "core_global_temp": PublicSeries("temperature", read_temperature, datetime(2004, 1, 1, tzinfo=UTC)),
+}

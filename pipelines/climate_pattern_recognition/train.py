@@ -1,79 +1,52 @@
-"""Fits the simple rules, then the network on what they miss; validation rows say when to stop and how sure to be."""
-
-from __future__ import annotations
+"""Fits the baselines, then the network on what they miss; validation rows choose the epoch and the blend."""
 
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from modelyard.errors import DataContractError
-from modelyard.parameters import Parameters
 from modelyard.project import FitRun
 from modelyard.scoring import rows_of
-from modelyard.training.parameters import LoopParameters
-from pipelines.climate_pattern_recognition.inputs import Learning, learning_arrays
-from pipelines.climate_pattern_recognition.model import Answers, ForecastModel, answers_of, build_network
-from pipelines.climate_pattern_recognition.rules import fit_rules
+from modelyard.tasks.series.scores import crps_gaussian, crps_gaussian_loss
+from pipelines.climate_pattern_recognition.baselines import Baselines, fit_baselines
+from pipelines.climate_pattern_recognition.inputs import Arrays, arrays_of
+from pipelines.climate_pattern_recognition.model import (
+    BlendParameters,
+    Candidates,
+    FitParameters,
+    ForecastModel,
+    Scope,
+    build_network,
+    candidates_of,
+)
 
 if TYPE_CHECKING:
-    import numpy as np
     import optuna
-    import polars as pl
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from pipelines.climate_pattern_recognition.network import ForecastNetwork
 
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
-_FEWEST_ISSUES = 60
+_MIN_ISSUE_TIMES = 60
 _SHARES = tuple(step / 10 for step in range(11))
 _FACTORS = tuple(0.6 + 0.02 * step for step in range(61))
-"""Shares of the network and factors of the spread that the validation rows choose from."""
-
-
-class NetworkParameters(Parameters):
-    """The network's shape."""
-
-    members: int = Field(6, ge=1, le=64, description="Networks whose answers are averaged.")
-    width: int = Field(64, ge=1, le=512, description="Hidden units of each member.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Share of inputs and hidden units dropped while training.")
-
-
-class BlendParameters(Parameters):
-    """How rules and network become one forecast; all of it is filled in by validation."""
-
-    wide_share: float | None = Field(
-        None, ge=0, le=1, description="How far to go from the linear rule to the wide one. None: all the way."
-    )
-    network_share: float | None = Field(
-        None, ge=0, le=1, description="Share of the network's correction that is believed. None: all of it."
-    )
-    spread_factor: float | None = Field(None, gt=0, le=10, description="Factor of the spread. None: 1.")
-
-
-class FitParameters(Parameters):
-    """Everything that training needs."""
-
-    network: NetworkParameters = Field(NetworkParameters(), description="The network's shape.")
-    loop: LoopParameters = Field(
-        LoopParameters(epochs=15, patience=5, batch_size=256, learning_rate=3e-3, weight_decay=0.05),
-        description="Its training.",
-    )
-    blend: BlendParameters = Field(BlendParameters(), description="How rules and network become one forecast.")
+"""Shares of the blend and factors of the spread that the validation rows choose from."""
 
 
 def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> ForecastModel:
-    """Fits rules and network.
+    """Fits baselines and network.
 
     Args:
         examples: Records with features and ``split``, of one oscillation; ``valid`` rows, if there are any, decide what
             ``params`` leave open.
-        params: See :class:`FitParameters`.
+        params: See :class:`.model.FitParameters`.
         run: Seed, folder of the checkpoints, threads. The CRPS skill on the validation rows is reported for each epoch.
 
     Returns:
@@ -85,25 +58,42 @@ def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> ForecastM
     train_rows, valid_rows = rows_of(examples, "train"), rows_of(examples, "valid")
     oscillation = _only_oscillation(train_rows)
     leads = tuple(sorted(train_rows["lead_count"].unique().to_list()))
-    train = learning_arrays(train_rows, leads)
-    if len(train.inputs) < _FEWEST_ISSUES:
+    train = arrays_of(train_rows, leads)
+    if len(train.inputs) < _MIN_ISSUE_TIMES:
         raise DataContractError(
-            f"There are {len(train.inputs)} issue times to learn from, fewer than {_FEWEST_ISSUES}.",
+            f"There are {len(train.inputs)} issue times to learn from, fewer than {_MIN_ISSUE_TIMES}.",
             where="split 'train'",
             way_out="bring a longer series, or smaller shares under ingest.periods",
         )
-    valid = learning_arrays(valid_rows, leads) if valid_rows.height else None
-    network, epoch = fit_network(train, valid, params, run)
-    blend = params.blend if valid is None else choose_blend(answers_of(network, valid.inputs), valid, params.blend)
-    logger.info("network: epoch %d kept; %s", epoch, blend)
-    decided = params.model_copy(update={"loop": params.loop.stopping_after(epoch), "blend": blend})
-    return ForecastModel(params=decided, oscillation=oscillation, leads=leads, network=network)
+    valid = arrays_of(valid_rows, leads) if valid_rows.height else None
+    baselines, start = fit_baselines(train)
+    network, best_epoch = fit_network(baselines, start, train, valid, params, run)
+    blend = params.blend
+    if valid is not None:
+        blend = choose_blend(candidates_of(baselines, network, valid.inputs), valid, blend)
+    logger.info("network: epoch %d kept; %s", best_epoch, blend)
+    decided = params.model_copy(update={"loop": params.loop.stopping_after(best_epoch), "blend": blend})
+    scope = Scope(oscillation=oscillation, leads=leads)
+    return ForecastModel(params=decided, scope=scope, baselines=baselines, network=network)
 
 
 def fit_network(
-    train: Learning, valid: Learning | None, params: FitParameters, run: FitRun
-) -> tuple[ForecastNetwork, int]:
-    """Fits the rules and trains the network with the repository's loop, which keeps a checkpoint of each epoch.
+    baselines: Baselines,
+    start: NDArray[np.float32],
+    train: Arrays,
+    valid: Arrays | None,
+    params: FitParameters,
+    run: FitRun,
+) -> tuple["ForecastNetwork", int]:
+    """Trains the network with the repository's loop, which keeps a checkpoint of each epoch.
+
+    Args:
+        baselines: The network corrects the wide one.
+        start: The wide baseline's means for the training rows by weights that have not seen them, shape (M, L, 2).
+        train: M issue times.
+        valid: Chooses the epoch; None: ``params`` do.
+        params: See :class:`.model.FitParameters`.
+        run: See :func:`fit`.
 
     Returns:
         The network of the best epoch on the CPU, and that epoch's number.
@@ -112,85 +102,83 @@ def fit_network(
     from modelyard.training.randomness import seeded
 
     with seeded(run.seed):
-        network = build_network(params.network, train.targets.shape[1])
-    rules, start = fit_rules(train)
-    network.take(rules)
+        network = build_network(params.network, baselines)
     result = run_loop(
         network,
-        {"inputs": train.inputs, "start": start, "targets": train.targets},
+        {"inputs": baselines.standardised(train.inputs), "start": start, "targets": train.targets},
         mean_crps,
         params.loop,
         run=replace(run, folder=run.folder / "network"),
-        evaluate=None if valid is None else lambda net: skill(net, valid),
+        evaluate=None if valid is None else lambda net: skill(baselines, net, valid),
         greater_is_better=True,
     )
     return result.network.to("cpu").eval(), result.best_epoch
 
 
-def mean_crps(network: ForecastNetwork, batch: dict[str, Tensor]) -> Tensor:
-    """Mean CRPS of the members over known outcomes.
+def mean_crps(network: "ForecastNetwork", batch: dict[str, "Tensor"]) -> "Tensor":
+    """Returns the mean CRPS of the ensemble's networks over known outcomes, a scalar.
 
-    ``inputs`` (B, D), ``start`` (B, L, 2), ``targets`` (B, L, 2) with NaN where not known.
+    Args:
+        network: See :class:`.network.ForecastNetwork`.
+        batch: ``inputs`` (B, D), ``start`` (B, L, 2), ``targets`` (B, L, 2) with NaN where not known.
     """
     import torch
-
-    from pipelines.climate_pattern_recognition.gaussian import crps_tensor
 
     answers = network(batch["inputs"], batch["start"])
     outcome = batch["targets"][:, None]
     is_known = torch.isfinite(outcome)
-    scores = crps_tensor(answers[..., 0], answers[..., 1], torch.where(is_known, outcome, 0.0))
-    n_members = answers.shape[1]
-    total: Tensor = (scores * is_known).sum() / (is_known.sum().clamp(min=1) * n_members)
+    scores = crps_gaussian_loss(answers[..., 0], answers[..., 1], torch.where(is_known, outcome, 0.0))
+    total: Tensor = (scores * is_known).sum() / (is_known.sum().clamp(min=1) * answers.shape[1])
     return total
 
 
-def skill(network: ForecastNetwork, rows: Learning) -> float:
-    """Share of the linear rule's CRPS that the best blend of rules and network saves on these rows."""
-    answers = answers_of(network, rows.inputs)
-    blend = choose_blend(answers, rows, BlendParameters(spread_factor=1.0))
-    floor = _mean_score(answers.linear, rows)
-    return 1 - _mean_score(answers.blended(blend.wide_share or 0.0, blend.network_share or 0.0), rows) / floor
+def skill(baselines: Baselines, network: "ForecastNetwork", rows: Arrays) -> float:
+    """Returns the share of the linear baseline's CRPS that the best blend saves on these rows."""
+    candidates = candidates_of(baselines, network, rows.inputs)
+    blend = choose_blend(candidates, rows, BlendParameters(spread_factor=1.0))
+    ours = candidates.blended(blend.wide_share or 0.0, blend.network_share or 0.0)
+    return 1 - _mean_score(ours, rows) / _mean_score(candidates.linear, rows)
 
 
-def choose_blend(answers: Answers, rows: Learning, params: BlendParameters) -> BlendParameters:
+def choose_blend(candidates: Candidates, rows: Arrays, params: BlendParameters) -> BlendParameters:
     """Fills in what ``params`` leave open by the CRPS on validation rows: the shares, one by one, then the factor.
 
     Args:
-        answers: On the validation rows.
+        candidates: On the validation rows.
         rows: The validation rows.
         params: What is given there stays.
     """
     wide, share, factor = params.wide_share, params.network_share, params.spread_factor
     if wide is None:
-        wide = min(_SHARES, key=lambda wide: _mean_score(answers.blended(wide, share or 0.0), rows))
+        wide = min(_SHARES, key=lambda wide: _mean_score(candidates.blended(wide, share or 0.0), rows))
     if share is None:
-        share = min(_SHARES, key=lambda share: _mean_score(answers.blended(wide, share), rows))
+        share = min(_SHARES, key=lambda share: _mean_score(candidates.blended(wide, share), rows))
     if factor is None:
-        factor = min(_FACTORS, key=lambda factor: _mean_score(answers.blended(wide, share), rows, factor))
+        factor = min(_FACTORS, key=lambda factor: _mean_score(candidates.blended(wide, share), rows, factor))
     return BlendParameters(wide_share=wide, network_share=share, spread_factor=factor)
 
 
-def _mean_score(forecast: Floats, rows: Learning, factor: float = 1.0) -> float:
-    """Mean CRPS of means and spreads (M, L, 2, 2)."""
-    import numpy as np
-
-    from pipelines.climate_pattern_recognition.gaussian import crps
-
-    return float(np.nanmean(crps(forecast[..., 0], factor * forecast[..., 1], rows.targets.astype(np.float64))))
+def _mean_score(forecast: Floats, rows: Arrays, factor: float = 1.0) -> float:
+    """Returns the mean CRPS of means and spreads (M, L, 2, 2)."""
+    return float(
+        np.nanmean(crps_gaussian(forecast[..., 0], factor * forecast[..., 1], rows.targets.astype(np.float64)))
+    )
 
 
-def search_space(trial: optuna.Trial, params: FitParameters) -> FitParameters:
-    """What tuning varies, named after the fields: the network's width and dropout, the pace of learning."""
+def search_space(trial: "optuna.Trial", params: FitParameters) -> FitParameters:
+    """Returns ``params`` with what tuning varies, named after the fields: width, dropout and the pace of learning."""
     network = params.network.model_copy(
         update={
             "width": trial.suggest_int("network.width", 8, 96, log=True),
             "dropout": trial.suggest_float("network.dropout", 0.0, 0.5),
         }
     )
-    rate = trial.suggest_float("loop.learning_rate", 2e-4, 4e-3, log=True)
-    decay = trial.suggest_float("loop.weight_decay", 0.01, 2.0, log=True)
-    loop = params.loop.model_copy(update={"learning_rate": rate, "weight_decay": decay})
+    loop = params.loop.model_copy(
+        update={
+            "learning_rate": trial.suggest_float("loop.learning_rate", 2e-4, 4e-3, log=True),
+            "weight_decay": trial.suggest_float("loop.weight_decay", 0.01, 2.0, log=True),
+        }
+    )
     return params.model_copy(update={"network": network, "loop": loop})
 
 

@@ -30,7 +30,7 @@ COLOURS = ("#0b6e99", "#d1495b", "#edae49", "#3f9c74", "#7a5195")
 INK, MUTED, GRID = "#22313f", "#8796a5", "#e4e9ee"
 """Colours of text, of what is beside the point, and of grids."""
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 11,
     "axes.titlesize": 12,
     "axes.titleweight": "bold",
@@ -48,6 +48,7 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 2,
 }
+"""Settings of matplotlib; a notebook updates ``plt.rcParams`` with them."""
 
 _LOGIT_ENDS = (1e-4, 0.999)
 _LOGIT_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99)
@@ -60,7 +61,7 @@ def figure_style() -> Iterator[None]:
     """Gives every figure made inside the block, or in a function decorated with it, the look of all projects."""
     import matplotlib as mpl
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         yield
 
 

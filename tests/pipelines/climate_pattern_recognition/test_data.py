@@ -9,8 +9,7 @@ import pytest
 
 from modelyard.errors import ConfigurationError, DataContractError
 from pipelines.climate_pattern_recognition import sources
-from pipelines.climate_pattern_recognition.data import CONTRACT, IngestParameters, expectations, ingest
-from pipelines.climate_pattern_recognition.series import PeriodParameters, records_of, regular, split_by_target
+from pipelines.climate_pattern_recognition.data import CONTRACT, IngestParameters, expectations, ingest, records_of
 from pipelines.climate_pattern_recognition.sources import read_psl
 
 
@@ -40,6 +39,7 @@ def test_every_record_is_an_issue_time_and_what_came_lead_steps_later(tmp_path):
 
 def test_no_outcome_of_a_later_split_is_in_an_earlier_one(tmp_path):
     records = own(tmp_path / "nino.csv", months())
+    assert set(records["split"]) == {"train", "valid", "test"}
     bounds = records.group_by("split").agg(
         pl.col("target_at").min().alias("begin"), pl.col("target_at").max().alias("end")
     )
@@ -47,10 +47,22 @@ def test_no_outcome_of_a_later_split_is_in_an_earlier_one(tmp_path):
     assert spans["train"]["end"] < spans["valid"]["begin"] <= spans["valid"]["end"] < spans["test"]["begin"]
 
 
-def test_unsorted_rows_and_equal_copies_change_nothing(tmp_path):
+def test_unsorted_rows_change_nothing(tmp_path):
     table = months()
-    mixed = pl.concat([table, table[10:13]]).sample(fraction=1, shuffle=True, seed=1)
+    mixed = table.sample(fraction=1, shuffle=True, seed=1)
     assert own(tmp_path / "a.csv", mixed).equals(own(tmp_path / "a.csv", table))
+
+
+def test_copies_and_rows_without_a_time_are_rejected_with_their_reason_and_change_no_forecast(tmp_path):
+    table = months()
+    untimed = table[:2].with_columns(pl.lit(None, dtype=pl.Datetime("us", "UTC")).alias("event_time"))
+    records = own(tmp_path / "a.csv", pl.concat([untimed, table, table[10:13]]))
+    is_rejected = pl.col("parse_errors").is_not_null()
+    reasons = records.filter(is_rejected)["parse_errors"].to_list()
+    copies = [f"event_time: repeats the row of 1980-{month}-01" for month in (11, 12)]
+    assert sorted(reasons) == ["event_time: is missing"] * 2 + [*copies, "event_time: repeats the row of 1981-01-01"]
+    assert records.filter(is_rejected)["target_at"].null_count() == len(reasons)
+    assert records.filter(~is_rejected).equals(own(tmp_path / "a.csv", table))
 
 
 def test_two_values_for_one_month_are_refused_by_name(tmp_path):
@@ -97,15 +109,14 @@ def test_an_unreadable_cell_keeps_its_rows_with_the_reason(tmp_path):
 def test_steps_that_are_not_the_oscillations_are_refused(tmp_path, days, oscillation):
     begin = datetime(2000, 1, 1, tzinfo=UTC)
     table = pl.DataFrame({"event_time": [begin + timedelta(days=days * k) for k in range(200)]})
-    with pytest.raises(DataContractError, match=rf"{days} days apart .* needs one row for each"):
+    with pytest.raises(DataContractError, match=rf"{days} days apart .* one row for each"):
         own(tmp_path / "a.csv", table.with_columns(first_index=pl.lit(0.1)), oscillation=oscillation)
 
 
 def test_a_series_that_ends_before_the_test_is_refused():
-    series = regular(months(60).with_columns(series=pl.lit("a")), "enso", "here")
-    records = records_of(series, (1, 2))
-    with pytest.raises(DataContractError, match=r"spans 1980-02-01 to 1984-12-01; the test begins at 1995-01-01"):
-        split_by_target(records, PeriodParameters(), datetime(1995, 1, 1, tzinfo=UTC))
+    series, begins = months(60).with_columns(series=pl.lit("a")), datetime(1995, 1, 1, tzinfo=UTC)
+    with pytest.raises(DataContractError, match=r"1980-02-01 to 1984-12-01, none is of the split valid and test"):
+        records_of(series, "enso", IngestParameters(leads=(1, 2)), "here", begins)
 
 
 def test_one_value_is_no_series(tmp_path):
