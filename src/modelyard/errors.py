@@ -29,6 +29,10 @@ class ModelyardError(Exception):
             lines.append(f"  way out: {self.way_out}")
         return lines
 
+    def naming(self, project: str) -> "ModelyardError":
+        """Returns the same error with the project's name where its way out says ``<project>``."""
+        return type(self)(self.found, where=self.where, way_out=self.way_out.replace("<project>", project))
+
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders (tuning workers); the keyword-only parts must survive that.
         return (_rebuild, (type(self), self.found, self.where, self.way_out))

@@ -5,26 +5,43 @@ named in the column ``parse_errors``, so that the validate stage can put the row
 """
 
 import codecs
+import contextlib
 import csv
 import io
+import json
 import logging
-from collections.abc import Mapping, Sequence
+import re
+import stat
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from modelyard.errors import ConfigurationError, DataContractError
-from modelyard.own_data.cells import NO_TIME_ZONE, PARSE_ERRORS, SEPARATOR, Cells, problems_of, read_typed_cells
+from modelyard.own_data.cells import (
+    NO_TIME_ZONE,
+    PARSE_ERRORS,
+    SEPARATOR,
+    Cells,
+    problems_of,
+    read_identifiers,
+    read_typed_cells,
+)
+from modelyard.own_data.format import TableFormat
 from modelyard.own_data.uneven_csv import read_uneven_csv
 from modelyard.records import SPLITS, Contract, Dtype
-
-if TYPE_CHECKING:
-    import polars as pl
 
 logger = logging.getLogger(__name__)
 
 _DELIMITERS = (",", ";", "\t", "|")
 _HEAD_BYTES = 1 << 16
+_LINES_ABOVE = 12
+_YAML_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
+_NO_PLACES = {"Factory", "localtime", "build/etc/localtime"}
+"""Entries of the system's zone database that name no zone."""
+
+_STANDARD = TableFormat()
 _PARQUET_MAGIC = b"PAR1"
 _OTHER_FORMATS = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
@@ -37,17 +54,44 @@ _OTHER_FORMATS = {
 }
 
 
+class UnreadableColumnsError(DataContractError):
+    """Columns of which no cell can be read: one wrong format, not a million broken rows.
+
+    Args:
+        found: The columns, with example cells.
+        where: The file.
+        way_out: What is understood, or the parameter that reads the column.
+        records: The rows as they were read; each says in ``parse_errors`` why it is unreadable. The validate stage
+            rejects them and writes its report all the same.
+    """
+
+    def __init__(self, found: str, *, where: str, way_out: str, records: pl.DataFrame) -> None:
+        super().__init__(found, where=where, way_out=way_out)
+        self.records = records
+
+
 def read_own_table(
-    path: Path, contract: Contract, columns: Mapping[str, str], timezone: str | None = None
-) -> "pl.DataFrame":
+    path: Path,
+    contract: Contract,
+    columns: Mapping[str, str],
+    timezone: str | None = None,
+    table_format: TableFormat = _STANDARD,
+    *,
+    as_written: Collection[str] = (),
+) -> pl.DataFrame:
     """Reads a user's table and gives it the contract's column names and types.
 
     Args:
         path: A CSV file (UTF-8, with a header; the delimiter is found by itself), a Parquet file, or a folder of
             Parquet files, read in the order of their names.
-        contract: The columns to find. Others are dropped, with a word in the log; a column ``split`` is kept.
-        columns: Contract's column to the user's column, where they differ.
+        contract: The columns to find. Others are dropped, with a word in the log; a column ``split`` is kept. The key
+            and the group are identifiers: text is kept as it stands, and a number in scientific notation is refused.
+        columns: Contract's column to the user's column, where they differ. Blanks around a header and its letter case
+            do not matter.
         timezone: IANA name of the zone of times without an offset, such as ``Europe/Paris``.
+        table_format: How cells are written.
+        as_written: Columns of times that are taken as the clock shows them, whatever the zone or offset: the days and
+            months of a series. They come out as if the clock were one in UTC.
 
     Returns:
         The contract's columns, ``split`` where the file has it, and ``parse_errors``, in the file's row order.
@@ -55,15 +99,18 @@ def read_own_table(
     Raises:
         ConfigurationError: The file is not there, or ``columns`` or ``timezone`` names something that does not exist.
         DataContractError: The file is empty, damaged or in another format, or columns are missing.
+        UnreadableColumnsError: No cell of a column can be read.
     """
-    import polars as pl
-
     _check_parameters(path, contract, columns, timezone)
     cells = _read_cells(path, {column.name: columns.get(column.name, column.name) for column in contract.columns})
     read = {}
     for column in contract.columns:
-        read[column.name] = _read_column(path, cells[column.name], column.dtype, timezone)
-        if column.dtype == "datetime":
+        zone_free = column.name in as_written
+        if column.dtype == "string" and column.name in (contract.key, contract.group):
+            read[column.name] = _read_identifiers(path, cells[column.name])
+        else:
+            read[column.name] = _read_column(path, cells[column.name], column.dtype, timezone, table_format, zone_free)
+        if column.dtype == "datetime" and not zone_free:
             _refuse_times_without_zone(path, column.name, cells[column.name], read[column.name])
     if "split" in cells.columns:
         read["split"] = _read_split(cells["split"].cast(pl.String))
@@ -71,10 +118,25 @@ def read_own_table(
     problems = {name: column.problems for name, column in read.items()}
     broken_lines = cells[PARSE_ERRORS] if PARSE_ERRORS in cells.columns else None
     records = records.with_columns(_joined(problems, broken_lines))
+    _refuse_unreadable_columns(path, read, records)
     n_unreadable = records[PARSE_ERRORS].count()
     if n_unreadable:
         logger.warning("%s rows of %s have cells that cannot be read: quarantine", f"{n_unreadable:,}", path.name)
     return records
+
+
+def _refuse_unreadable_columns(path: Path, read: Mapping[str, Cells], records: pl.DataFrame) -> None:
+    found = {name: cells.problems.drop_nulls().unique(maintain_order=True) for name, cells in read.items()}
+    whole = {name: problems for name, problems in found.items() if problems.len() and not read[name].values.count()}
+    if not whole:
+        return
+    lines = [f"'{name}': {'; '.join(problems.head(3).to_list())}" for name, problems in whole.items()]
+    raise UnreadableColumnsError(
+        f"No cell of {'these columns' if len(whole) > 1 else 'this column'} can be read: {' | '.join(lines)}.",
+        where=str(path),
+        way_out="set ingest.format (docs/data-contract.md, Your own data), or map another column with ingest.columns",
+        records=records,
+    )
 
 
 def _check_parameters(path: Path, contract: Contract, columns: Mapping[str, str], timezone: str | None) -> None:
@@ -89,8 +151,9 @@ def _check_parameters(path: Path, contract: Contract, columns: Mapping[str, str]
                 where="ingest.columns",
                 way_out=f"map from the contract's names: {', '.join(names)}",
             )
-    if timezone is not None and timezone not in zoneinfo.available_timezones():
-        near = get_close_matches(timezone, zoneinfo.available_timezones(), n=1)
+    zones = zoneinfo.available_timezones() - _NO_PLACES
+    if timezone is not None and timezone not in zones:
+        near = get_close_matches(timezone, zones, n=1)
         raise ConfigurationError(
             f"There is no time zone '{timezone}'." + (f" Did you mean '{near[0]}'?" if near else ""),
             where="ingest.timezone",
@@ -103,9 +166,15 @@ def _check_parameters(path: Path, contract: Contract, columns: Mapping[str, str]
             where=str(path.absolute()),
             way_out="set ingest.path to a CSV or Parquet file, or to a folder of Parquet files",
         )
+    if not (path.is_dir() or stat.S_ISREG(path.stat().st_mode)):
+        raise ConfigurationError(
+            "The data file is a pipe or a device, which can be read only once.",
+            where=str(path.absolute()),
+            way_out="save its content as a file",
+        )
 
 
-def _read_cells(path: Path, wanted: Mapping[str, str]) -> "pl.DataFrame":
+def _read_cells(path: Path, wanted: Mapping[str, str]) -> pl.DataFrame:
     """The wanted columns under the contract's names, untouched, and ``split`` and ``parse_errors`` where present."""
     if path.is_dir():
         files = sorted(path.rglob("*.parquet"))
@@ -135,9 +204,7 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def _read_parquet(path: Path, wanted: Mapping[str, str]) -> "pl.DataFrame":
-    import polars as pl
-
+def _read_parquet(path: Path, wanted: Mapping[str, str]) -> pl.DataFrame:
     head = _head(path)
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(_PARQUET_MAGIC)))
@@ -149,11 +216,15 @@ def _read_parquet(path: Path, wanted: Mapping[str, str]) -> "pl.DataFrame":
             "The Parquet file is truncated: its end is missing.", where=str(path), way_out="copy or write it again"
         )
     try:
-        header = list(pl.read_parquet_schema(path))
-        found = _find_columns(path, header, wanted)
-        # Not projected while reading: a damaged page in any column means a damaged file.
-        return pl.read_parquet(path, hive_partitioning=False).select(found)
+        with _panics_as_errors():
+            header = list(pl.read_parquet_schema(path))
+            found = _find_columns(path, header, wanted)
+            # Not projected while reading: a damaged page in any column means a damaged file.
+            return pl.read_parquet(path, hive_partitioning=False).select(found)
     except (pl.exceptions.PolarsError, OSError) as error:
+        table = _with_other_zones(path)
+        if table is not None:
+            return table.select(_find_columns(path, table.columns, wanted))
         raise DataContractError(
             f"The Parquet file is damaged: {str(error).splitlines()[0]}",
             where=str(path),
@@ -161,9 +232,39 @@ def _read_parquet(path: Path, wanted: Mapping[str, str]) -> "pl.DataFrame":
         ) from error
 
 
-def _concatenated(path: Path, tables: Sequence["pl.DataFrame"]) -> "pl.DataFrame":
-    import polars as pl
+@contextlib.contextmanager
+def _panics_as_errors() -> Iterator[None]:
+    """Polars answers some files with a panic, which is no Exception and would end the process."""
+    try:
+        yield
+    except pl.exceptions.PanicException as panic:
+        raise pl.exceptions.ComputeError(str(panic)) from panic
 
+
+def _with_other_zones(path: Path) -> pl.DataFrame | None:
+    """A Parquet file with time zones that polars does not know, such as ``+05:30``, read by Arrow as times in UTC.
+
+    None where Arrow cannot read it either.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, partitioning=None)
+        fields = [
+            field.with_type(pa.timestamp(field.type.unit, "UTC"))
+            if pa.types.is_timestamp(field.type) and field.type.tz
+            else field
+            for field in table.schema
+        ]
+        with _panics_as_errors():
+            found = pl.from_arrow(table.cast(pa.schema(fields)))
+    except (pa.ArrowException, OSError, pl.exceptions.PolarsError):
+        return None
+    return found if isinstance(found, pl.DataFrame) else None
+
+
+def _concatenated(path: Path, tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
     try:
         table = pl.concat(tables, how="vertical_relaxed")
     except pl.exceptions.PolarsError as error:
@@ -177,20 +278,27 @@ def _concatenated(path: Path, tables: Sequence["pl.DataFrame"]) -> "pl.DataFrame
     return table
 
 
-def _read_csv(path: Path, head: bytes, wanted: Mapping[str, str]) -> "pl.DataFrame":
-    import polars as pl
-
+def _read_csv(path: Path, head: bytes, wanted: Mapping[str, str]) -> pl.DataFrame:
     _check_is_text(path, head)
-    delimiter, header = _find_delimiter(head, set(wanted.values()))
+    source: Path | bytes = path
+    if b"\n" not in head and b"\r" in head:
+        # Lines that end in a carriage return alone, as old spreadsheets for the Macintosh write them.
+        source = path.read_bytes().replace(b"\r", b"\n")
+        head = source[:_HEAD_BYTES]
+    n_above, delimiter, header = _find_header(head, set(wanted.values()))
+    if n_above:
+        logger.info("passed over %s lines above the header of %s", n_above, path.name)
     found = _find_columns(path, header, wanted)
     try:
         # Every cell as a string: a type guessed from the first rows would turn a later bad cell into a failed read.
-        table = pl.read_csv(path, separator=delimiter, infer_schema=False)
+        with _panics_as_errors():
+            table = pl.read_csv(source, separator=delimiter, infer_schema=False, skip_lines=n_above)
+            table.select(found)
     except pl.exceptions.PolarsError as error:
         _check_is_utf8(path)
         logger.warning("%s is no regular CSV (%s); reading it line by line", path.name, str(error).splitlines()[0])
-        table = read_uneven_csv(path, delimiter)
-        found.append(pl.col(PARSE_ERRORS))
+        table = read_uneven_csv(path, delimiter, n_above)
+        found = [*_find_columns(path, table.columns, wanted), pl.col(PARSE_ERRORS)]
     is_blank = pl.all_horizontal(pl.all().is_null())
     n_blank = table.select(is_blank.sum()).item() if table.width > 1 else 0
     if n_blank:
@@ -233,51 +341,112 @@ def _check_is_utf8(path: Path) -> None:
                 ) from error
 
 
-def _find_delimiter(head: bytes, wanted: set[str]) -> tuple[str, list[str]]:
-    """The delimiter that makes most wanted columns (then: most fields) of the header line, and that header."""
-    text = head.decode("utf-8-sig", errors="replace").lstrip("\r\n")
-    headers = {delimiter: next(csv.reader(io.StringIO(text), delimiter=delimiter)) for delimiter in _DELIMITERS}
-    best = max(_DELIMITERS, key=lambda each: (len(wanted.intersection(headers[each])), len(headers[each])))
-    return best, headers[best]
+def _find_header(head: bytes, wanted: set[str]) -> tuple[int, str, list[str]]:
+    """How many lines stand above the header, the delimiter, and the header's fields.
+
+    A header is the line, of the first few, in which some delimiter makes most of the wanted columns; a line ``sep=;``,
+    a title or comments may stand above it. Where no line has a wanted column, the first one is taken, with the
+    delimiter that makes most fields.
+    """
+    lines = head.decode("utf-8-sig", errors="replace").splitlines(keepends=True)[:_LINES_ABOVE]
+    names = {_plain(name) for name in wanted}
+    best: tuple[int, int, int, str, list[str]] | None = None
+    for number, line in enumerate(lines):
+        if not line.strip():
+            continue
+        for delimiter in _DELIMITERS:
+            fields = _fields("".join(lines[number:]), delimiter)
+            score = (len(names.intersection(map(_plain, fields))), -number, len(fields), delimiter, fields)
+            if best is None or score[:3] > best[:3]:
+                best = score
+    if best is None:
+        raise DataContractError("The data file is empty.", where="its first lines")
+    return -best[1], best[3], best[4]
 
 
-def _find_columns(path: Path, header: Sequence[str], wanted: Mapping[str, str]) -> list["pl.Expr"]:
+def _fields(text: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    except csv.Error:
+        return []
+
+
+def _plain(name: str) -> str:
+    """A header without what people do not see: blanks around it, letter case."""
+    return name.strip().casefold()
+
+
+def _find_columns(path: Path, header: Sequence[str], wanted: Mapping[str, str]) -> list[pl.Expr]:
     """Expressions that select the wanted columns, and ``split`` where present, under the contract's names."""
-    import polars as pl
-
-    missing = {name: user for name, user in wanted.items() if user not in header}
-    if missing:
-        raise _missing_columns(path, header, missing)
-    twice = sorted({user for user in wanted.values() if list(header).count(user) > 1})
+    names = ({"split": "split"} if "split" in map(_plain, header) else {}) | dict(wanted)
+    taken, twice = {}, []
+    for name, user in names.items():
+        same = [column for column in header if column == user]
+        same = same or [column for column in header if _plain(column) == _plain(user)]
+        if len(same) > 1:
+            twice.append(user)
+        elif same:
+            taken[name] = same[0]
     if twice:
         raise DataContractError(
-            f"The file has more than one column called {', '.join(map(repr, twice))}.",
+            f"The file has more than one column called {', '.join(map(repr, sorted(set(twice))))}.",
             where=str(path),
             way_out="rename one of them",
         )
-    names = ({"split": "split"} if "split" in header else {}) | dict(wanted)
-    dropped = [column for column in header if column not in names.values()]
+    if missing := {name: user for name, user in names.items() if name not in taken}:
+        raise _missing_columns(path, header, missing)
+    dropped = [column for column in header if column not in taken.values()]
     if dropped:
         logger.info("dropped columns that the contract does not have: %s", ", ".join(dropped))
-    return [pl.col(user).alias(name) for name, user in names.items()]
+    return [pl.col(user).alias(name) for name, user in taken.items()]
 
 
 def _missing_columns(path: Path, header: Sequence[str], missing: Mapping[str, str]) -> DataContractError:
-    lowered = {column.lower(): column for column in header}
-    hints, mapping = [], []
+    """All missing columns at once, with the nearest ones of the file, and a way out that can be pasted."""
+    # A file without a header, or a link to something else, must not be printed in an error.
+    is_header = len(header) > 1 and 2 * sum(map(_is_name, header)) >= len(header)
+    lowered = {_plain(column): column.strip() for column in header} if is_header else {}
+    hints, mapping = [], {}
     for name, user in missing.items():
-        near = get_close_matches(user.lower(), lowered, n=1, cutoff=0.5)
+        near = get_close_matches(_plain(user), lowered, n=1, cutoff=0.5)
         hints.append(f"'{user}'" + (f" (did you mean '{lowered[near[0]]}'?)" if near else ""))
-        mapping.append(f"{name}: {lowered[near[0]] if near else '<your column>'}")
+        mapping[name] = lowered[near[0]] if near else "<your column>"
+    shown = ", ".join(header) if is_header else f"{len(header)} fields like {_masked(header)}: is the header missing?"
+    yaml = ", ".join(f"{name}: {_yaml(column)}" for name, column in mapping.items())
+    option = ",".join(f"<project>.ingest.columns.{name}={column}" for name, column in mapping.items())
+    can_be_option = not any(set(column) & set(",=:<> ") for column in mapping.values())
     return DataContractError(
         f"Columns are missing: {', '.join(hints)}.",
-        where=f"{path}, which has {', '.join(header)}",
-        way_out=f"set ingest.columns: {{{', '.join(mapping)}}}",
+        where=f"{path}, which has {shown}",
+        way_out=f"set ingest.columns: {{{yaml}}} in conf/base/<project>/parameters.yml"
+        + (f", or --params={option}" if can_be_option else ""),
     )
 
 
-def _read_column(path: Path, cells: "pl.Series", dtype: Dtype, timezone: str | None) -> Cells:
-    read = read_typed_cells(cells, dtype, timezone)
+def _is_name(header: str) -> bool:
+    return re.fullmatch(r"[^\W\d][\w .%°€$/()-]{0,40}", header.strip()) is not None
+
+
+def _masked(header: Sequence[str]) -> str:
+    masked = [re.sub(r"\d", "9", re.sub(r"[^\W\d_]", "x", field.strip()))[:20] for field in header[:4]]
+    return " | ".join(masked)
+
+
+def _yaml(text: str) -> str:
+    """A scalar that YAML reads back as this text."""
+    return text if re.fullmatch(r"[A-Za-z_][\w-]*", text) and text.lower() not in _YAML_WORDS else json.dumps(text)
+
+
+def _read_identifiers(path: Path, cells: pl.Series) -> Cells:
+    typed = _read_column(path, cells, "string", None, _STANDARD, zone_free=False)
+    read = read_identifiers(typed.values)
+    return Cells(read.values, read.problems)
+
+
+def _read_column(
+    path: Path, cells: pl.Series, dtype: Dtype, timezone: str | None, table_format: TableFormat, zone_free: bool
+) -> Cells:
+    read = read_typed_cells(cells, dtype, timezone, table_format, as_written=zone_free)
     if read is None:
         raise DataContractError(
             f"Column '{cells.name}' holds {cells.dtype}, which cannot become {dtype}.",
@@ -287,10 +456,8 @@ def _read_column(path: Path, cells: "pl.Series", dtype: Dtype, timezone: str | N
     return read
 
 
-def _refuse_times_without_zone(path: Path, name: str, cells: "pl.Series", read: Cells) -> None:
+def _refuse_times_without_zone(path: Path, name: str, cells: pl.Series, read: Cells) -> None:
     """A whole column without a time zone is one missing parameter, not a million broken cells."""
-    import polars as pl
-
     n_without = read.problems.str.contains(NO_TIME_ZONE, literal=True).sum()
     if n_without and not read.values.count():
         example = cells.drop_nulls().cast(pl.String)[0]
@@ -301,17 +468,13 @@ def _refuse_times_without_zone(path: Path, name: str, cells: "pl.Series", read: 
         )
 
 
-def _read_split(cells: "pl.Series") -> Cells:
-    import polars as pl
-
+def _read_split(cells: pl.Series) -> Cells:
     values = cells.replace_strict({name: name for name in SPLITS}, default=None, return_dtype=pl.String)
     return Cells(values, problems_of(cells, values, pl.lit(f"is none of {', '.join(SPLITS)}")))
 
 
-def _joined(problems: Mapping[str, "pl.Series"], broken_lines: "pl.Series | None") -> "pl.Series":
+def _joined(problems: Mapping[str, pl.Series], broken_lines: pl.Series | None) -> pl.Series:
     """``"amount_eur: '12,x' is no number; …"``, null where a row has no problem."""
-    import polars as pl
-
     n_rows = next(iter(problems.values())).len()
     texts: list[pl.Expr] = [
         pl.when(pl.lit(problem).is_not_null()).then(pl.format("{}: {}", pl.lit(name), pl.lit(problem)))

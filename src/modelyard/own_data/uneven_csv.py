@@ -18,12 +18,13 @@ _ROWS_AT_ONCE = 100_000
 _SHOWN_CHARACTERS = 120
 
 
-def read_uneven_csv(path: Path, delimiter: str) -> "pl.DataFrame":
+def read_uneven_csv(path: Path, delimiter: str, n_above: int = 0) -> "pl.DataFrame":
     """Reads a CSV that the fast reader refused, line by line.
 
     Args:
         path: A file in UTF-8 with a header.
         delimiter: One character.
+        n_above: Lines above the header.
 
     Returns:
         The header's columns as strings, cut or filled with nulls where a line has another number of fields, and
@@ -34,8 +35,10 @@ def read_uneven_csv(path: Path, delimiter: str) -> "pl.DataFrame":
     """
     import polars as pl
 
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = _numbered_rows(path, csv.reader(file, delimiter=delimiter, strict=True))
+    with path.open(encoding="utf-8-sig") as file:  # lines may end in a carriage return alone
+        for _ in range(n_above):
+            file.readline()
+        rows = _numbered_rows(path, csv.reader(file, delimiter=delimiter, strict=True), n_above)
         _, header = next(rows)
         names = _unique(header)
         parts = [pl.DataFrame(schema=dict.fromkeys(names, pl.String))]
@@ -53,14 +56,14 @@ def _unique(header: list[str]) -> list[str]:
     return [*names, PARSE_ERRORS]
 
 
-def _numbered_rows(path: Path, reader: "_csv.Reader") -> Iterator[tuple[int, list[str]]]:
+def _numbered_rows(path: Path, reader: "_csv.Reader", n_above: int) -> Iterator[tuple[int, list[str]]]:
     """Rows with the number of the line that each begins on; blank lines are left out."""
-    line = 1
+    line = n_above + 1
     try:
         for row in reader:
             if row:
                 yield line, row
-            line = reader.line_num + 1
+            line = n_above + reader.line_num + 1
     except csv.Error as error:
         raise DataContractError(
             f"The CSV file cannot be split into rows: {error}.",

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import polars as pl
 from pydantic import Field
 
 from modelyard.errors import DataContractError
 from modelyard.lineage.table_digest import table_digest
-from modelyard.own_data.cells import PARSE_ERRORS
+from modelyard.own_data.cells import PARSE_ERRORS, SEPARATOR
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.paths import data_directory
 from modelyard.project import Project
@@ -36,7 +37,6 @@ from modelyard.validation.summary import refuse, summarise
 from modelyard.validation.violations import broken_rules, contract_expectations
 
 if TYPE_CHECKING:
-    import polars as pl
     from great_expectations.expectations.expectation import Expectation
 
 logger = logging.getLogger(__name__)
@@ -65,8 +65,8 @@ class Validated(NamedTuple):
         summary: Row counts, checks and, under ``stop``, why the run may not go on (empty: it may).
     """
 
-    records: "pl.DataFrame"
-    rejected: "pl.DataFrame"
+    records: pl.DataFrame
+    rejected: pl.DataFrame
     report: str
     summary: dict[str, Any]
 
@@ -117,8 +117,8 @@ def accept_records(checked_records: Any, validation_summary: Any) -> Any:
 
 
 def validate(
-    raw_records: "pl.DataFrame",
-    released: "pl.DataFrame | None",
+    raw_records: pl.DataFrame,
+    released: pl.DataFrame | None,
     contract: Contract,
     expectations: "Sequence[Expectation]",
     params: ValidateParameters,
@@ -139,6 +139,8 @@ def validate(
         about: ``project`` and ``source``, for the report and for messages.
     """
     records, misfits = conform(raw_records, contract)
+    # A column that nobody can read is the one reason that helps; what follows from it would hide it.
+    misfits = unreadable_columns(raw_records) or misfits
     if misfits or records.is_empty():
         return _nothing_accepted(raw_records, contract, misfits or ["the source gave no rows"], params, about)
     applied = apply_releases(records, released, contract)
@@ -162,15 +164,33 @@ def validate(
     return _validated(accepted, rejected, summary, contract, params)
 
 
-def conform(raw_records: "pl.DataFrame", contract: Contract) -> tuple["pl.DataFrame", list[str]]:
+def unreadable_columns(raw_records: pl.DataFrame) -> list[str]:
+    """In words, the columns of which no row could be read, with example cells and, where one is known, the way out."""
+    if PARSE_ERRORS not in raw_records.columns or raw_records[PARSE_ERRORS].null_count() or raw_records.is_empty():
+        return []
+    problems = (
+        raw_records.select(row=PARSE_ERRORS).with_columns(each=pl.col("row").str.split(SEPARATOR)).explode("each")
+    )
+    named = problems.with_columns(
+        name=pl.col("each").str.extract(r"^(\w+): "), problem=pl.col("each").str.replace(r"^\w+: ", "")
+    ).drop_nulls("name")
+    counted = named.group_by("name", maintain_order=True).agg(
+        n=pl.len(), examples=pl.col("problem").unique(maintain_order=True).head(3)
+    )
+    return [
+        f"no cell of column {name} can be read: {'; '.join(examples)}"
+        for name, n, examples in counted.iter_rows()
+        if n == raw_records.height
+    ]
+
+
+def conform(raw_records: pl.DataFrame, contract: Contract) -> tuple[pl.DataFrame, list[str]]:
     """Gives records the contract's columns and exact types, where that loses nothing.
 
     Returns:
         The contract's columns and ``parse_errors``, null throughout where a nullable one is not there, and ``split``
         where given; and, in words, the columns that are missing or of a type that does not fit.
     """
-    import polars as pl
-
     wanted = {column.name: column for column in (*contract.columns, _PARSE_ERRORS)}
     if "split" in raw_records.columns:
         wanted.setdefault("split", _SPLIT)
@@ -193,10 +213,8 @@ def conform(raw_records: "pl.DataFrame", contract: Contract) -> tuple["pl.DataFr
     return pl.DataFrame(read), misfits
 
 
-def _cast(values: "pl.Series", dtype: Dtype) -> "pl.Series | None":
+def _cast(values: pl.Series, dtype: Dtype) -> pl.Series | None:
     """The values in a contract's type; None where the change of type would change or lose something."""
-    import polars as pl
-
     given, wanted = values.dtype, _polars_type(dtype)
     is_fit = (
         given in (wanted, pl.Null)
@@ -211,23 +229,17 @@ def _cast(values: "pl.Series", dtype: Dtype) -> "pl.Series | None":
 
 
 def _polars_type(dtype: Dtype) -> "pl.DataType":
-    import polars as pl
-
     types = {"string": pl.String(), "int64": pl.Int64(), "float64": pl.Float64(), "bool": pl.Boolean()}
     return types[dtype] if dtype in types else pl.Datetime("us", "UTC")
 
 
-def _marks(n_rows: int, rows: "pl.Series") -> "pl.Series":
+def _marks(n_rows: int, rows: pl.Series) -> pl.Series:
     """True at ``rows``, False elsewhere."""
-    import polars as pl
-
     marks = pl.Series("is_rejected", [False]).new_from_index(0, n_rows)
     return marks.scatter(rows.unique(), True) if rows.len() else marks
 
 
-def _judge_tables_again(
-    accepted: "pl.DataFrame", rules: "Sequence[Expectation]", checks: Sequence[Check]
-) -> list[Check]:
+def _judge_tables_again(accepted: pl.DataFrame, rules: "Sequence[Expectation]", checks: Sequence[Check]) -> list[Check]:
     """The checks, those about the whole table evaluated on the rows that stay."""
     tables = [at for at, check in enumerate(checks) if not check.is_row_level]
     again = dict(zip(tables, evaluate(accepted, [rules[at] for at in tables]), strict=True))
@@ -237,12 +249,8 @@ def _judge_tables_again(
     ]
 
 
-def _rejected_rows(
-    records: "pl.DataFrame", broken: "pl.DataFrame", corrected: Sequence[int], key: str
-) -> "pl.DataFrame":
+def _rejected_rows(records: pl.DataFrame, broken: pl.DataFrame, corrected: Sequence[int], key: str) -> pl.DataFrame:
     """The rejected rows as they came, corrections aside, with their reasons."""
-    import polars as pl
-
     reason = pl.col("reason")
     if corrected:
         is_corrected = pl.col("row").is_in(list(corrected))
@@ -263,15 +271,13 @@ def _rejected_rows(
 
 
 def _nothing_accepted(
-    raw_records: "pl.DataFrame",
+    raw_records: pl.DataFrame,
     contract: Contract,
     misfits: Sequence[str],
     params: ValidateParameters,
     about: Mapping[str, str],
 ) -> Validated:
     """Every row is rejected because the table as a whole does not fit the contract."""
-    import polars as pl
-
     accepted = pl.DataFrame(schema={column.name: _polars_type(column.dtype) for column in contract.columns})
     reasons = pl.lit(pl.Series([list(misfits)])).first()
     rejected = raw_records.select(
@@ -289,8 +295,8 @@ def _nothing_accepted(
 
 
 def _validated(
-    accepted: "pl.DataFrame",
-    rejected: "pl.DataFrame",
+    accepted: pl.DataFrame,
+    rejected: pl.DataFrame,
     summary: dict[str, Any],
     contract: Contract,
     params: ValidateParameters,

@@ -1,14 +1,19 @@
 """A user's own table: what is read, what is quarantined cell by cell, and what is refused with a way out."""
 
+import contextlib
 import gzip
+import zoneinfo
 from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.errors import ConfigurationError, DataContractError, ModelyardError
 from modelyard.own_data.cells import read_text_cells, read_typed_cells
-from modelyard.own_data.table import read_own_table
+from modelyard.own_data.format import TableFormat
+from modelyard.own_data.table import _NO_PLACES, UnreadableColumnsError, read_own_table
 from modelyard.records import Column, Contract
 
 
@@ -63,8 +68,27 @@ def write(tmp_path):
         HEADER + ROW + "\n\n",
         HEADER + ROW + ",,,,,\n",
         HEADER.replace("\n", ",notes\n") + ROW.replace("\n", ',"a, b"\n'),
+        (HEADER + ROW).replace("\n", "\r"),
+        "sep=;\n" + (HEADER + ROW).replace(",", ";"),
+        "# exported on a Monday\n\n" + HEADER + ROW,
+        HEADER.replace(",", " , ") + ROW,
+        HEADER.title() + ROW,
     ],
-    ids=["comma", "semicolon", "tab", "windows", "byte order mark", "blank lines", "empty cells", "extra column"],
+    ids=[
+        "comma",
+        "semicolon",
+        "tab",
+        "windows",
+        "byte order mark",
+        "blank lines",
+        "empty cells",
+        "extra column",
+        "carriage returns",
+        "sep line",
+        "lines above the header",
+        "blanks around headers",
+        "letter case",
+    ],
 )
 def test_csv_dialects_give_the_same_records(write, content):
     records = read_own_table(write(content), CONTRACT, {})
@@ -80,11 +104,13 @@ def test_renamed_columns_are_mapped_and_order_does_not_matter(write):
 
 
 def test_missing_columns_are_all_named_with_the_nearest_and_the_parameter(write):
-    path = write("payment_id,Customer_ID,event_time,amount,is_fraud,city\n" + ROW)
+    path = write("payment_id,customer,event_time,amount,is_fraud,city\n" + ROW)
     with pytest.raises(DataContractError) as caught:
         read_own_table(path, CONTRACT, {})
-    assert "'customer_id' (did you mean 'Customer_ID'?), 'amount_eur' (did you mean 'amount'?)" in caught.value.found
-    assert caught.value.way_out == "set ingest.columns: {customer_id: Customer_ID, amount_eur: amount}"
+    assert "'customer_id' (did you mean 'customer'?), 'amount_eur' (did you mean 'amount'?)" in caught.value.found
+    assert "set ingest.columns: {customer_id: customer, amount_eur: amount} in conf/base" in caught.value.way_out
+    option = "--params=<project>.ingest.columns.customer_id=customer,<project>.ingest.columns.amount_eur=amount"
+    assert option in caught.value.way_out
 
 
 @pytest.mark.parametrize(
@@ -148,7 +174,7 @@ def test_cells_that_cannot_be_read_become_null_and_are_named(write):
         "amount_eur:",
         "is_fraud:",
     ]
-    assert problems[2] == "amount_eur: '12,5' is no number: write a decimal point and no thousands separators (1234.5)"
+    assert problems[2] == "amount_eur: '12,5' is no number: set ingest.format.decimal: ','"
 
 
 def test_uneven_lines_are_kept_and_named(write):
@@ -241,7 +267,8 @@ def test_cells_that_can_be_read(text, dtype, expected):
         ("9223372036854775808", "int64", "is no whole number"),
         ("inf", "float64", "is no finite number"),
         ("1e999", "float64", "is no finite number"),
-        ("1,234.50", "float64", "write a decimal point and no thousands separators"),
+        ("1,234.50", "float64", "set ingest.format.thousands: ','"),
+        ("1,234", "float64", "write a decimal point and no thousands separators"),
         ("12 €", "float64", "is no number"),
         ("x" * 100 + "\n", "float64", f"'{'x' * 60}…' is no number"),
         ("2", "bool", "is neither true nor false"),
@@ -310,3 +337,164 @@ def test_an_official_split_is_kept_and_checked(write):
     records = read_own_table(path, CONTRACT, {})
     assert records["split"].to_list() == ["test", None]
     assert records["parse_errors"][1] == "split: 'later' is none of train, valid, test, unused"
+
+
+def test_the_printed_mapping_can_be_pasted(write):
+    """What the error prints is YAML that reads back as the file's headers, whatever they hold."""
+    import yaml
+
+    path = write('payment_id,customer_id,"Booked: time","Amount_eur, EUR",yes,city\n' + ROW)
+    with pytest.raises(DataContractError) as caught:
+        read_own_table(path, CONTRACT, {})
+    printed = caught.value.way_out.removeprefix("set ingest.columns: ").partition(" in conf/base")[0]
+    columns = yaml.safe_load(printed)
+    assert columns["amount_eur"] == "Amount_eur, EUR"
+    columns |= {"event_time": "Booked: time", "is_fraud": "yes"}
+    assert read_own_table(path, CONTRACT, columns).rows(named=True) == [FIRST]
+
+
+def test_a_file_without_a_header_is_not_printed(write):
+    path = write("hunter2,4711,2024-01-02,99.5\nhunter3,4712,2024-01-03,12.5\n")
+    with pytest.raises(DataContractError) as caught:
+        read_own_table(path, CONTRACT, {})
+    assert "hunter2" not in str(caught.value)
+    assert "4 fields like xxxxxx9 | 9999 | 9999-99-99 | 99.9: is the header missing?" in caught.value.where
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(ConfigurationError, match="a pipe or a device"):
+        read_own_table(tmp_path / "pipe.csv", CONTRACT, {})
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype", "hint"),
+    [
+        (["12,5", "1.234,50"], "float64", "set ingest.format.decimal: ',' and ingest.format.thousands: '.'"),
+        (["31/12/2024", "01/02/2024"], "datetime", "set ingest.format.date_format: '%d/%m/%Y'"),
+        (["12/31/2024", "01/02/2024"], "datetime", "set ingest.format.date_format: '%m/%d/%Y'"),
+        (["Jan-90", "Feb-90"], "datetime", "set ingest.format.date_format: '%b-%y'"),
+        (["199001", "199002"], "datetime", "set ingest.format.date_format: '%Y%m'"),
+        (["fraud", "genuine"], "bool", "set ingest.format.true_values and false_values"),
+        (["01/02/2024", "03/04/2024"], "datetime", "may have day or month first: write"),
+    ],
+)
+def test_where_only_one_reading_is_possible_the_parameter_is_printed(cells, dtype, hint):
+    assert hint in read_text_cells(pl.Series("x", cells), dtype, "UTC").problems[0]
+
+
+@pytest.mark.parametrize(
+    ("table_format", "text", "dtype", "value"),
+    [
+        ({"decimal": ",", "thousands": "."}, "1.234,5", "float64", 1234.5),
+        ({"thousands": ","}, "1,234", "int64", 1234),
+        ({"date_format": "%m/%d/%Y"}, "03/04/2024", "datetime", datetime(2024, 3, 4, tzinfo=UTC)),
+        ({"date_format": "%b-%y"}, "Feb-90", "datetime", datetime(1990, 2, 1, tzinfo=UTC)),
+        ({"date_format": "%Y%m"}, "199002", "datetime", datetime(1990, 2, 1, tzinfo=UTC)),
+        ({"date_format": "%d.%m.%Y %H:%M"}, "03.04.2024 05:06", "datetime", datetime(2024, 4, 3, 5, 6, tzinfo=UTC)),
+        ({"true_values": ("Fraud",), "false_values": ("ok",)}, "FRAUD", "bool", True),
+        ({"missing_values": ("?",)}, "?", "float64", None),
+    ],
+)
+def test_cells_are_read_as_the_format_says(table_format, text, dtype, value):
+    read = read_text_cells(pl.Series("x", [text]), dtype, "UTC", TableFormat(**table_format))
+    assert read.problems.to_list() == [None]
+    assert read.values.to_list() == [value]
+
+
+def test_a_wrong_date_format_is_said():
+    read = read_text_cells(pl.Series("x", ["2024-01-01"]), "datetime", "UTC", TableFormat(date_format="%d/%m/%Y"))
+    assert "is not in the form %d/%m/%Y" in read.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1990-01", datetime(1990, 1, 1, tzinfo=UTC)),
+        ("20240102T030405Z", datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("20240102", datetime(2024, 1, 2, tzinfo=UTC)),
+        ("2024-01-02T03Z", datetime(2024, 1, 2, 3, tzinfo=UTC)),
+        ("2024-01-02T24:00", datetime(2024, 1, 3, tzinfo=UTC)),
+        ("2024-01-02T03:00\u221201:00", datetime(2024, 1, 2, 4, tzinfo=UTC)),
+    ],
+)
+def test_forms_of_iso_8601(text, value):
+    assert read_text_cells(pl.Series("x", [text]), "datetime", "UTC").values.to_list() == [value]
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(sorted(zoneinfo.available_timezones() - _NO_PLACES)), st.dates(date(1900, 1, 1), date(2100, 1, 1))
+)
+def test_a_date_that_is_taken_as_written_stays_that_date_in_every_zone(zone, day):
+    for text in (day.isoformat(), f"{day.isoformat()}T00:30:00+14:00", f"{day.isoformat()} 23:30:00-11:00"):
+        read = read_text_cells(pl.Series("x", [text]), "datetime", zone, as_written=True)
+        assert read.values[0].date() == day
+    typed = pl.Series("x", [datetime(day.year, day.month, day.day, 5)]).dt.replace_time_zone(
+        zone, ambiguous="earliest", non_existent="null"
+    )
+    kept = read_typed_cells(typed, "datetime", "UTC", as_written=True)
+    assert kept is not None
+    assert kept.values[0] is None or kept.values[0].date() == day
+
+
+def test_identifiers_stay_as_they_stand_and_rounded_ones_are_refused(write):
+    row = ROW.replace("p1", "0042")
+    records = read_own_table(write(HEADER + row + ROW.replace("p1", "1.29E+15")), CONTRACT, {})
+    assert records["payment_id"].to_list() == ["0042", None]
+    assert "is a rounded number, not an identifier" in records["parse_errors"][1]
+    rounded = read_own_table(write(HEADER + ROW + ROW.replace(",7,", ",1.29403E+15,")), CONTRACT, {})
+    assert rounded["customer_id"].to_list() == [7, None]
+
+
+def test_decimals_in_parquet_are_exact_identifiers(tmp_path):
+    from decimal import Decimal
+
+    frame = pl.DataFrame({name: [value] for name, value in FIRST.items() if name != "parse_errors"})
+    frame = frame.with_columns(payment_id=pl.Series([Decimal("12345678901234567890123")], dtype=pl.Decimal(30, 0)))
+    frame.write_parquet(tmp_path / "own.parquet")
+    records = read_own_table(tmp_path / "own.parquet", CONTRACT, {})
+    assert records["payment_id"].to_list() == ["12345678901234567890123"]
+
+
+@pytest.mark.parametrize("column_name", ["event_time", "unused"])
+def test_a_half_hour_offset_in_parquet_is_read(tmp_path, column_name):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    frame = pl.DataFrame({name: [value] for name, value in FIRST.items() if name != "parse_errors"}).to_arrow()
+    times = pa.array([FIRST["event_time"]], pa.timestamp("us", "+05:30"))
+    place = frame.schema.get_field_index(column_name)
+    frame = frame.set_column(place, column_name, times) if place >= 0 else frame.append_column(column_name, times)
+    pq.write_table(frame, tmp_path / "own.parquet")
+    assert read_own_table(tmp_path / "own.parquet", CONTRACT, {}).rows(named=True) == [FIRST]
+
+
+def test_a_column_that_nobody_can_read_is_said_as_that(write):
+    path = write(HEADER + ROW.replace("12.5", "$12.50") + ROW.replace("12.5", "$3"))
+    with pytest.raises(
+        UnreadableColumnsError, match=r"'amount_eur': '\$12.50' is no number; '\$3' is no number"
+    ) as caught:
+        read_own_table(path, CONTRACT, {})
+    assert caught.value.records.height == 2, "the rows go to quarantine all the same"
+
+
+MUTATIONS = st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3)), min_size=1, max_size=6)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(MUTATIONS, st.sampled_from(["own.csv", "own.parquet"]))
+def test_any_change_of_bytes_ends_in_records_or_one_readable_error(tmp_path, mutations, name):
+    path = tmp_path / name
+    if name.endswith("csv"):
+        content = bytearray((HEADER + ROW * 3).encode())
+    else:
+        pl.DataFrame({key: [value] for key, value in FIRST.items() if key != "parse_errors"}).write_parquet(path)
+        content = bytearray(path.read_bytes())
+    for place, new in mutations:
+        content[place % len(content) : place % len(content) + 1] = new
+    path.write_bytes(bytes(content))
+    with contextlib.suppress(ModelyardError):
+        assert read_own_table(path, CONTRACT, {}).height >= 1

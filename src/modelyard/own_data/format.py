@@ -1,0 +1,27 @@
+"""How the cells of a user's file are written, where it is not the usual way."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from modelyard.parameters import Parameters
+
+
+class TableFormat(Parameters):
+    """How numbers, dates, truth and missing values are written in a user's file."""
+
+    date_format: str | None = Field(
+        None, description="Form of dates and times in strptime's codes, such as %d/%m/%Y. None: ISO 8601 and its kin."
+    )
+    decimal: Literal[".", ","] = Field(".", description="Mark before the decimals of a number.")
+    thousands: Literal["", ",", ".", " ", "'", "_"] = Field("", description="Mark between thousands; empty: none.")
+    true_values: tuple[str, ...] = Field(
+        ("true", "t", "yes", "y", "1", "1.0"), description="Spellings of true, in any letter case."
+    )
+    false_values: tuple[str, ...] = Field(
+        ("false", "f", "no", "n", "0", "0.0"), description="Spellings of false, in any letter case."
+    )
+    missing_values: tuple[str, ...] = Field(
+        ("", "na", "n/a", "nan", "null", "none", "<na>", "#n/a", "\\n", "-"),
+        description="Spellings of a missing value in columns that are no text, in any letter case.",
+    )
