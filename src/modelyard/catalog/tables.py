@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-class MappedTable(AbstractDataset["pl.DataFrame", "pl.DataFrame"]):
+class ArrowTable(AbstractDataset["pl.DataFrame", "pl.DataFrame"]):
     """A polars frame in one uncompressed Arrow file, mapped when loaded: for media, which may be large.
 
     Args:
@@ -30,10 +30,10 @@ class MappedTable(AbstractDataset["pl.DataFrame", "pl.DataFrame"]):
         """
         import pyarrow as pa
 
-        from modelyard.arrow_mmap import read_mapped
+        from modelyard.arrow_mmap import read_arrow
 
         try:
-            return read_mapped(self._path)
+            return read_arrow(self._path)
         except (OSError, pa.ArrowInvalid) as error:
             raise StorageError(
                 f"The stored media cannot be read: {error}",
@@ -43,9 +43,9 @@ class MappedTable(AbstractDataset["pl.DataFrame", "pl.DataFrame"]):
 
     def save(self, data: "pl.DataFrame") -> None:
         """Writes the frame."""
-        from modelyard.arrow_mmap import write_mapped
+        from modelyard.arrow_mmap import write_arrow
 
-        write_mapped(data, self._path)
+        write_arrow(data, self._path)
 
     def _exists(self) -> bool:
         return self._path.exists()

@@ -84,7 +84,7 @@ class AsofRetrievalJob(RetrievalJob):
 
     @property
     def metadata(self) -> RetrievalMetadata | None:
-        """What was asked for."""
+        """What the retrieval was made for."""
         return self._metadata
 
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> "pd.DataFrame":
@@ -142,7 +142,7 @@ class AsofOfflineStore(OfflineStore):
             registry: Feast's.
             project: Feast's.
             full_feature_names: Call columns ``view__feature``.
-            filter_by_created_timestamp: Leave out rows created after the moment asked for.
+            filter_by_created_timestamp: Leave out rows created after the entity row's moment.
 
         Raises:
             ValueError: ``entity_df`` is no table, a key's type does not fit the source's, or a feature has the name
@@ -268,16 +268,16 @@ def _rows_at(
     created = source.created_timestamp_column or None
     rows = _read(path, [*keys.values(), source.timestamp_field, *([created] if created else [])]).rechunk()
     times = [moments, rows[source.timestamp_field], *([rows[created]] if created else [])]
-    asked_time, *source_times = instants(*times)
+    entity_time, *source_times = instants(*times)
     known = pl.DataFrame(
         [rows[stored_key].alias(key) for key, stored_key in keys.items()]
         + [time.alias(name) for name, time in zip((TIME, CREATED), source_times, strict=False)]
     )
-    asked = pl.DataFrame(
-        [_like(pl.Series(key, entities[key]), known.schema[key]) for key in keys] + [asked_time.alias(TIME)]
+    entity_rows = pl.DataFrame(
+        [_like(pl.Series(key, entities[key]), known.schema[key]) for key in keys] + [entity_time.alias(TIME)]
     )
     ttl = duration(view.ttl, unit_of(*times))
-    return known_rows(asked, known, list(keys), ttl=ttl, only_created=only_created and created is not None)
+    return known_rows(entity_rows, known, list(keys), ttl=ttl, only_created=only_created and created is not None)
 
 
 def _stored_names(source: FileSource) -> dict[str, str]:

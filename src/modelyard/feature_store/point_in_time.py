@@ -1,4 +1,4 @@
-"""Point-in-time joins: for each row asked for, the latest row of a source that was known at its moment.
+"""Point-in-time joins: for each entity row, the latest row of a source that was known at its moment.
 
 The plan, chosen by measurement (``benchmarks/asof.py``): sort the source by entity and time (files of
 :mod:`modelyard.feature_store.store` are sorted already), find each entity's slice with one hash join, and search all
@@ -25,24 +25,24 @@ _NEVER = -(2**63)
 
 
 def known_rows(
-    asked: "pl.DataFrame",
+    entities: "pl.DataFrame",
     source: "pl.DataFrame",
     keys: Sequence[str],
     *,
     ttl: int | None,
     only_created: bool = False,
 ) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
-    """Finds, for each row of ``asked``, the latest row of ``source`` with the same keys at or before its time.
+    """Finds, for each row of ``entities``, the latest row of ``source`` with the same keys at or before its time.
 
     Among rows of one time the one created last counts (an unknown creation loses), then the last in the source. A
     null key or time never matches, on either side.
 
     Args:
-        asked: ``keys`` and ``@time``, N rows in any order, duplicates allowed.
+        entities: ``keys`` and ``@time``, N rows in any order, duplicates allowed.
         source: ``keys`` of the same dtypes, ``@time`` and, where creation times are known, ``@created``.
         keys: Columns that identify the entity. None: every row belongs to one and the same entity.
-        ttl: A row older than this (in the instants' unit) at the moment asked for is not used; None: no limit.
-        only_created: Leave out rows that had not been created by the moment asked for.
+        ttl: A row older than this (in the instants' unit) at the row's moment is not used; None: no limit.
+        only_created: Leave out rows that had not been created by the row's moment.
 
     Returns:
         Row numbers into ``source`` (N; 0 where there is no match) and whether there is a match (N).
@@ -51,11 +51,11 @@ def known_rows(
 
     ordered, order = _ordered(source, keys, only_created=only_created)
     if not ordered.height:
-        return np.zeros(asked.height, np.int64), np.zeros(asked.height, np.bool_)
+        return np.zeros(entities.height, np.int64), np.zeros(entities.height, np.bool_)
     times, latest = ordered[TIME].to_numpy(), None
     starts = _starts(ordered, keys)
-    first, end = _slices(asked, ordered, starts, keys)
-    moments = asked[TIME].fill_null(_NEVER).to_numpy()
+    first, end = _slices(entities, ordered, starts, keys)
+    moments = entities[TIME].fill_null(_NEVER).to_numpy()
     if only_created:
         visible, latest = _by_visibility(ordered, starts)
         count = _search(visible, first, end, moments)
@@ -207,17 +207,17 @@ def _starts(ordered: "pl.DataFrame", keys: Sequence[str]) -> "NDArray[np.int64]"
 
 
 def _slices(
-    asked: "pl.DataFrame", ordered: "pl.DataFrame", starts: "NDArray[np.int64]", keys: Sequence[str]
+    entities: "pl.DataFrame", ordered: "pl.DataFrame", starts: "NDArray[np.int64]", keys: Sequence[str]
 ) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
-    """First and end position of each asked row's entity in ``ordered``; an empty slice if it is unknown."""
+    """First and end position of each row's entity in ``ordered``; an empty slice if it is unknown."""
     import numpy as np
     import polars as pl
 
     if not keys:
-        return np.zeros(asked.height, np.int64), np.full(asked.height, ordered.height)
+        return np.zeros(entities.height, np.int64), np.full(entities.height, ordered.height)
     ends = np.append(starts[1:], ordered.height)
-    entities = ordered.select(keys)[starts].with_columns(pl.Series("@first", starts), pl.Series("@end", ends))
-    slices = asked.select(keys).join(entities, on=list(keys), how="left", maintain_order="left")
+    known = ordered.select(keys)[starts].with_columns(pl.Series("@first", starts), pl.Series("@end", ends))
+    slices = entities.select(keys).join(known, on=list(keys), how="left", maintain_order="left")
     first, end = (slices[name].fill_null(0).to_numpy() for name in ("@first", "@end"))
     return first, end
 

@@ -35,7 +35,7 @@ class FeatureView:
         name: snake_case noun, unique within a project (``customer_spending``).
         entity: The column that identifies the entity, in the view's rows and in the records (``customer_id``).
         entity_dtype: ``string`` or ``int64``.
-        ttl: A row older than this at the moment asked for is not used. None: a row never expires.
+        ttl: A row older than this at the row's moment is not used. None: a row never expires.
         features: The view's features, in column order.
         description: One sentence.
     """

@@ -99,8 +99,8 @@ class FeatureStore:
             StorageError: The features have not been written, or not with this schema, or a file is damaged.
         """
         chosen = [self._view(name) for name in views] if views is not None else list(self.views)
-        asked = _asked(entities, chosen)
-        return entities.hstack(self._joined(asked, chosen)) if chosen else entities
+        entity_rows = _entity_rows(entities, chosen)
+        return entities.hstack(self._joined(entity_rows, chosen)) if chosen else entities
 
     def online(self, view: str, keys: "Sequence[Any] | pl.Series", *, at: datetime | None = None) -> "pl.DataFrame":
         """Reads what the online store knows of ``keys``.
@@ -142,8 +142,8 @@ class FeatureStore:
     def _unreadable(self, error: BaseException) -> StorageError:
         return StorageError(f"The stored features cannot be read: {error}", where=str(self.folder), way_out=self._rerun)
 
-    def _joined(self, asked: "pl.DataFrame", views: Sequence[FeatureView]) -> "pl.DataFrame":
-        """The views' features for each row of ``asked``, all from one write."""
+    def _joined(self, entity_rows: "pl.DataFrame", views: Sequence[FeatureView]) -> "pl.DataFrame":
+        """The views' features for each row of ``entity_rows``, all from one write."""
         import polars as pl
 
         store, stamp = self._feast(), self._stamp()
@@ -152,7 +152,7 @@ class FeatureStore:
         names = [(view.name, feature.name) for view in views for feature in view.features]
         try:
             joined: Any = store.get_historical_features(
-                entity_df=asked.rename({EVENT_TIME: EVENT_TIMESTAMP}).to_arrow(),
+                entity_df=entity_rows.rename({EVENT_TIME: EVENT_TIMESTAMP}).to_arrow(),
                 features=[f"{view}:{feature}" for view, feature in names],
             ).to_arrow()
         except (pl.exceptions.PolarsError, OSError) as error:
@@ -162,7 +162,7 @@ class FeatureStore:
             if self._stamp() == stamp:
                 return pl.DataFrame(joined.select([feature for _, feature in names]))
         # Another process has exchanged the files meanwhile: some columns may be of the old and some of the new ones.
-        return self._joined(asked, views)
+        return self._joined(entity_rows, views)
 
     def _view(self, name: str) -> FeatureView:
         found = [view for view in self.views if view.name == name]
@@ -217,7 +217,7 @@ def _latest(frames: "Mapping[str, pl.DataFrame]") -> datetime | None:
     return max((time for time in times if isinstance(time, datetime)), default=None)
 
 
-def _asked(entities: "pl.DataFrame", views: Sequence[FeatureView]) -> "pl.DataFrame":
+def _entity_rows(entities: "pl.DataFrame", views: Sequence[FeatureView]) -> "pl.DataFrame":
     """The views' key columns and ``event_time`` in the stored types."""
     import polars as pl
 

@@ -43,7 +43,7 @@ class _Job:
     is_whole: bool = False
 
 
-def deliver(cache: Cache, wanted: Sequence[PublishedFile], *, quiet: bool) -> None:
+def download_files(cache: Cache, wanted: Sequence[PublishedFile], *, quiet: bool) -> None:
     """Brings ``wanted`` into the cache's folder.
 
     Args:

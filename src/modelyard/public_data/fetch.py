@@ -77,9 +77,9 @@ def _complete(cache: Cache, *, quiet: bool) -> None:
             if problem != "missing":
                 logger.warning("%s: %s: %s; fetching it anew", cache.dataset.name, path, problem)
         if problems:
-            from modelyard.public_data.download_files import deliver
+            from modelyard.public_data.download_files import download_files
 
-            deliver(cache, [file for file in cache.dataset.all_files() if file.path in problems], quiet=quiet)
+            download_files(cache, [file for file in cache.dataset.all_files() if file.path in problems], quiet=quiet)
         cache.remember()
 
 

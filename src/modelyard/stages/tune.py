@@ -128,7 +128,7 @@ def _only_process(folder: Path) -> Iterator[None]:
 def _search(
     project: Project, load: str, learning: pl.DataFrame, folder: Path, settings: SearchSettings
 ) -> Iterator[Search]:
-    from modelyard.arrow_mmap import write_mapped
+    from modelyard.arrow_mmap import write_arrow
     from modelyard.tuning.pool import WorkerPool
     from modelyard.tuning.search import Search
     from modelyard.tuning.study import open_study
@@ -140,7 +140,7 @@ def _search(
         greater_is_better=project.metrics.greater_is_better,
     )
     examples_file = folder / "examples.arrow"
-    write_mapped(learning, examples_file)
+    write_arrow(learning, examples_file)
     n_parallel, n_threads = settings.tune_params.n_parallel, settings.tune_params.n_threads
     n_workers = max(1, min(n_parallel, available_cores() // n_threads))
     try:

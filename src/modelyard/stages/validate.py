@@ -34,7 +34,7 @@ from modelyard.validation.quarantine import (
 )
 from modelyard.validation.report import render_report
 from modelyard.validation.summary import refuse, summarise
-from modelyard.validation.violations import broken_rules, contract_expectations
+from modelyard.validation.violations import contract_expectations, violations
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -138,16 +138,16 @@ def validate(
         params: See :class:`ValidateParameters`.
         about: ``project`` and ``source``, for the report and for messages.
     """
-    records, misfits = conform(raw_records, contract)
+    records, schema_errors = conform(raw_records, contract)
     # A column that nobody can read is the one reason that helps; what follows from it would hide it.
-    misfits = unreadable_columns(raw_records) or misfits
-    if misfits or records.is_empty():
-        return _nothing_accepted(raw_records, contract, misfits or ["the source gave no rows"], params, about)
+    schema_errors = unreadable_columns(raw_records) or schema_errors
+    if schema_errors or records.is_empty():
+        return _nothing_accepted(raw_records, contract, schema_errors or ["the source gave no rows"], params, about)
     applied = apply_releases(records, released, contract)
     promises = contract_expectations(contract, "split" in records.columns)
     rules = [*promises, *expectations]
     checks = evaluate(applied.records, rules)
-    broken, waived = broken_rules(applied.records, checks, contract, len(promises), applied.waived)
+    broken, waived = violations(applied.records, checks, contract, len(promises), applied.waived)
     is_rejected = _marks(records.height, broken["row"])
     accepted = applied.records.filter(~is_rejected).drop(PARSE_ERRORS)
     rejected = _rejected_rows(records, broken, applied.corrected, contract.key)
@@ -197,20 +197,20 @@ def conform(raw_records: pl.DataFrame, contract: Contract) -> tuple[pl.DataFrame
     dropped = [name for name in raw_records.columns if name not in wanted]
     if dropped:
         logger.info("dropped columns that the contract does not have: %s", ", ".join(dropped))
-    misfits, read = [], {}
+    schema_errors, read = [], {}
     for name, column in wanted.items():
         if name in raw_records.columns:
             values = _cast(raw_records[name], column.dtype)
             if values is None:
-                misfits.append(f"column {name} is {raw_records[name].dtype}, the contract says {column.dtype}")
+                schema_errors.append(f"column {name} is {raw_records[name].dtype}, the contract says {column.dtype}")
             else:
                 read[name] = values
         elif column.nullable:
             nothing = pl.Series(name, [None], dtype=_polars_type(column.dtype))
             read[name] = nothing.new_from_index(0, raw_records.height)
         else:
-            misfits.append(f"column {name} is missing")
-    return pl.DataFrame(read), misfits
+            schema_errors.append(f"column {name} is missing")
+    return pl.DataFrame(read), schema_errors
 
 
 def _cast(values: pl.Series, dtype: Dtype) -> pl.Series | None:
@@ -273,13 +273,13 @@ def _rejected_rows(records: pl.DataFrame, broken: pl.DataFrame, corrected: Seque
 def _nothing_accepted(
     raw_records: pl.DataFrame,
     contract: Contract,
-    misfits: Sequence[str],
+    schema_errors: Sequence[str],
     params: ValidateParameters,
     about: Mapping[str, str],
 ) -> Validated:
     """Every row is rejected because the table as a whole does not fit the contract."""
     accepted = pl.DataFrame(schema={column.name: _polars_type(column.dtype) for column in contract.columns})
-    reasons = pl.lit(pl.Series([list(misfits)])).first()
+    reasons = pl.lit(pl.Series([list(schema_errors)])).first()
     rejected = raw_records.select(
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW_NUMBER),
         pl.all(),
@@ -290,7 +290,7 @@ def _nothing_accepted(
         pl.lit(False).alias(IS_RELEASABLE),
         pl.lit(None, dtype=pl.String).alias(ROW_DIGEST),
     )
-    summary = refuse(rejected, misfits, contract, params.max_rejected_share) | dict(about)
+    summary = refuse(rejected, schema_errors, contract, params.max_rejected_share) | dict(about)
     return _validated(accepted, rejected, summary, contract, params)
 
 

@@ -25,7 +25,7 @@ from multiprocessing import connection as ipc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from modelyard.arrow_mmap import read_mapped
+from modelyard.arrow_mmap import read_arrow
 from modelyard.errors import ConfigurationError, ModelyardError, StorageError
 from modelyard.files import atomic_directory, write_text, writing
 from modelyard.project import Device, FitRun, Precision, Pruned
@@ -159,7 +159,7 @@ def _fit(project: Project, task: FitTask, reports: Reports) -> tuple[float | Non
         device=task.device,
         precision=task.precision,
     )
-    examples = read_mapped(task.examples)
+    examples = read_arrow(task.examples)
     if task.score_params is None:
         everything = pl.lit("train").cast(examples.schema["split"]).alias("split")
         model = project.fit(examples.with_columns(everything), task.params, run)

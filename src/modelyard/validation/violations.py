@@ -39,7 +39,7 @@ def contract_expectations(contract: Contract, has_split: bool) -> "list[Expectat
     return promises
 
 
-def broken_rules(
+def violations(
     records: "pl.DataFrame", checks: Sequence[Check], contract: Contract, n_promises: int, waived: "pl.DataFrame"
 ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
     """Which rows break which rules.

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from kedro.io.core import DatasetError
 
-from modelyard.catalog.tables import MappedTable
+from modelyard.catalog.tables import ArrowTable
 from modelyard.errors import DataContractError
 from modelyard.records import Column, Contract, Media
 from modelyard.stages.media import split_media, with_media
@@ -37,7 +37,7 @@ def records() -> pl.DataFrame:
 def test_media_come_back_to_their_rows_in_any_order(tmp_path):
     rows, media = split_media(records(), contract(IMAGE, NOTES))
     assert rows.columns == ["id", "label"]
-    stored = MappedTable(filepath=str(tmp_path / "media.arrow"))
+    stored = ArrowTable(filepath=str(tmp_path / "media.arrow"))
     stored.save(media)
     joined = with_media(rows[[2, 0]], stored.load(), contract(IMAGE, NOTES))
     assert joined["image"].to_numpy().tolist() == [[8, 9, 10, 11], [0, 1, 2, 3]]
@@ -46,7 +46,7 @@ def test_media_come_back_to_their_rows_in_any_order(tmp_path):
 
 def test_a_table_has_no_media(tmp_path):
     rows, media = split_media(records().select("id", "label"), contract())
-    stored = MappedTable(filepath=str(tmp_path / "media.arrow"))
+    stored = ArrowTable(filepath=str(tmp_path / "media.arrow"))
     stored.save(media)
     assert with_media(rows, stored.load(), contract()).equals(rows)
 
@@ -77,7 +77,7 @@ def test_missing_media_are_named():
 def test_a_damaged_file_is_said(tmp_path):
     (tmp_path / "media.arrow").write_bytes(b"ARROW1 cut off")
     with pytest.raises(DatasetError, match="cannot be read"):
-        MappedTable(filepath=str(tmp_path / "media.arrow")).load()
+        ArrowTable(filepath=str(tmp_path / "media.arrow")).load()
 
 
 def test_texts_and_ragged_arrays_are_media():

@@ -20,7 +20,7 @@ from filelock import FileLock
 from kedro.pipeline import Node, Pipeline
 from kedro.validation.type_extractor import TypeExtractor
 
-from modelyard.arrow_mmap import read_mapped, write_mapped
+from modelyard.arrow_mmap import read_arrow, write_arrow
 from modelyard.errors import BusyError, ConfigurationError, ModelyardError, StorageError
 from modelyard.project import Pruned
 from modelyard.stages import tune as stage
@@ -493,8 +493,8 @@ def test_examples_reach_the_workers_unchanged(tmp_path: Path) -> None:
         embedding=pl.Series([[1.0, 2.0], [], None], dtype=pl.List(pl.Float32)),
         fixed=pl.Series([[1, 2], [3, 4], [5, 6]], dtype=pl.Array(pl.Int64, 2)),
     )
-    write_mapped(frame, tmp_path / "examples.arrow")
-    mapped = read_mapped(tmp_path / "examples.arrow")
+    write_arrow(frame, tmp_path / "examples.arrow")
+    mapped = read_arrow(tmp_path / "examples.arrow")
     assert mapped.equals(frame, null_equal=True)
     assert mapped.schema == frame.schema
     assert mapped.n_chunks() == 1

@@ -214,8 +214,8 @@ def test_a_nullable_column_may_be_absent_and_exact_types_are_widened():
             pl.col("amount_eur").cast(pl.Float32), pl.col("event_time").dt.convert_time_zone("Asia/Tokyo"), extra=1
         )
     )
-    conformed, misfits = conform(records, CONTRACT)
-    assert misfits == []
+    conformed, schema_errors = conform(records, CONTRACT)
+    assert schema_errors == []
     assert conformed.schema == TYPES | {"parse_errors": pl.String}
     assert conformed["n_items"].null_count() == 40
 
