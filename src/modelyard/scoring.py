@@ -113,11 +113,28 @@ def intervals(
 
 
 def percentile_intervals(scores: Scores, params: EvaluateParameters) -> dict[str, Interval]:
-    """Metric name to (value, low, high), from the percentiles of its resamples."""
-    return {
-        name: Interval(float(value), float(low), float(high))
-        for (name, value), low, high in zip(scores.values.items(), *_bounds(scores.samples, params), strict=True)
-    }
+    """Returns metric name to (value, low, high), from the percentiles of its resamples.
+
+    Some metrics are larger on resamples than on the rows themselves, because a resample repeats rows: a calibration
+    error of bins, for one. Where the value would lie outside its percentiles, these are moved by the bootstrap's estimate
+    of that bias (Efron & Tibshirani 1993, 10.6), and stay within 0 and 1 if all resamples do.
+    """
+    low, high = _bounds(scores.samples, params)
+    found = {}
+    for at, (name, value) in enumerate(scores.values.items()):
+        ends = Interval(float(value), float(low[at]), float(high[at]))
+        found[name] = ends if not value < ends.low and not value > ends.high else _unbiased(ends, scores.samples[:, at])
+    return found
+
+
+def _unbiased(interval: Interval, samples: "NDArray[np.float64]") -> Interval:
+    import numpy as np
+
+    bias = float(np.nanmean(samples)) - interval.value
+    low, high = interval.low - bias, interval.high - bias
+    low = max(low, 0.0) if np.nanmin(samples) >= 0 else low
+    high = min(high, 1.0) if np.nanmax(samples) <= 1 else high
+    return Interval(interval.value, min(low, interval.value), max(high, interval.value))
 
 
 def gain(project: Project, ours: Scores, theirs: Scores, params: EvaluateParameters) -> Interval:

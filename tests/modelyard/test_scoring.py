@@ -13,7 +13,7 @@ from modelyard.gate import GateParameters, standard_gate
 from modelyard.parameters import Parameters
 from modelyard.project import Metrics
 from modelyard.records import Column, Contract
-from modelyard.scoring import EvaluateParameters, _resamples, gain, intervals, resampled
+from modelyard.scoring import EvaluateParameters, Scores, _resamples, gain, intervals, percentile_intervals, resampled
 from modelyard.stages.evaluate import make_evaluate
 
 
@@ -222,3 +222,15 @@ def test_a_model_that_loses_rows_is_refused():
     losing.predict = lambda model, examples: examples.select(prediction="reading").head(3)
     with pytest.raises(ValueError, match="3 rows for 300 examples"):
         make_evaluate(losing)(examples(), pl.DataFrame(), 0.1, None, PARAMS, ScoreParameters(), GateParameters())
+
+
+def test_the_value_lies_in_its_interval_even_where_resamples_are_biased():
+    """Repeated rows make the number of distinct ones smaller, and a binned calibration error larger."""
+    random = np.random.default_rng(0)
+    for biased in (random.normal(0.12, 0.02, 500), random.normal(0.02, 0.005, 500).clip(0)):
+        found = percentile_intervals(Scores({"error": 0.07}, biased[:, None]), EvaluateParameters())["error"]
+        assert 0 <= found.low <= 0.07 <= found.high
+        width = np.subtract(*np.percentile(biased, [97.5, 2.5]))
+        assert found.high - found.low == pytest.approx(width, rel=0.01)
+    nothing = percentile_intervals(Scores({"error": math.nan}, np.full((20, 1), math.nan)), EvaluateParameters())
+    assert math.isnan(nothing["error"].low)
