@@ -116,8 +116,8 @@ def percentile_intervals(scores: Scores, params: EvaluateParameters) -> dict[str
     """Returns metric name to (value, low, high), from the percentiles of its resamples.
 
     Some metrics are larger on resamples than on the rows themselves, because a resample repeats rows: a calibration
-    error of bins, for one. Where the value would lie outside its percentiles, these are moved by the bootstrap's estimate
-    of that bias (Efron & Tibshirani 1993, 10.6), and stay within 0 and 1 if all resamples do.
+    error of bins, for one. Where the value would lie outside its percentiles, these are moved by the bootstrap's
+    estimate of that bias (Efron & Tibshirani 1993, 10.6), and stay within 0 and 1 if all resamples do.
     """
     low, high = _bounds(scores.samples, params)
     found = {}
