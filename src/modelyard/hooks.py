@@ -181,7 +181,7 @@ class TrackingHook:
     @hook_impl
     def on_pipeline_error(self, error: Exception, pipeline: "Pipeline") -> None:
         """Ends the run as failed, with the reason."""
-        with suppress(StorageError):  # what ended the run is what its user is told, not that the journal met it too
+        with suppress(StorageError):  # the user sees what ended the run, not that it also ended the journal
             tracking.set_tags({"error": str(error)[:500]})
             tracking.finish("FAILED")
 

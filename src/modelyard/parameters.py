@@ -1,4 +1,4 @@
-"""The base of every parameter model, and how Kedro is told which model a node's parameters are."""
+"""The base of every parameter model, and the annotation by which Kedro finds the model of a node's parameters."""
 
 import inspect
 from collections.abc import Callable, Mapping

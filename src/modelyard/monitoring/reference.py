@@ -36,7 +36,7 @@ class MonitorParameters(Parameters):
     max_unknown_share: float = Field(
         0.01, ge=0, le=1, description="Share of rows, beyond that of the reference to training rows, out of range."
     )
-    min_labels: int = Field(200, ge=20, description="Labelled rows below which the metric is told but not judged.")
+    min_labels: int = Field(200, ge=20, description="Labelled rows below which the metric is reported but not judged.")
 
 
 def watched_inputs(project: Project, examples: "pl.DataFrame") -> list[str]:

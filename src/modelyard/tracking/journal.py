@@ -66,7 +66,7 @@ def finish(status: str) -> None:
     _journal.close()
     _journal = None
     if state_file(path).exists():
-        # What a run failed with may also hold up the writer; nobody should wait for it to be told so.
+        # What a run failed with may also hold up the writer; the message should not wait for it.
         deadline = time.monotonic() + (_WRITER_START_S if status == "FINISHED" else _AFTER_FAILURE_S)
         while path.exists() and time.monotonic() < deadline:
             time.sleep(_POLL_S)

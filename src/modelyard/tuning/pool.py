@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 2  # a worker that dies once may have met bad luck; one that dies twice has met its parameters
-_LAST_BREATH_S = 5.0
+_EXIT_GRACE_S = 5.0
 
 
 class WorkerPool:
@@ -132,7 +132,7 @@ class _Worker:
 
     def cause_of_death(self) -> str:
         """In words."""
-        self._process.join(_LAST_BREATH_S)  # the pipe closes a moment before the process has ended
+        self._process.join(_EXIT_GRACE_S)  # the pipe closes a moment before the process has ended
         self.kill()
         code = self._process.exitcode or 0
         if code == -signal.SIGKILL:

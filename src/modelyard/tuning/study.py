@@ -91,7 +91,7 @@ class StoredStudy:
         return self.study.get_trials(deepcopy=False)[:before]
 
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Writes how trial ``number`` ended; the state comes last, so a kill in between leaves it to be told again."""
+        """Writes how trial ``number`` ended; the state comes last, so after a kill in between it is written again."""
         from optuna.trial import TrialState
 
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
