@@ -1,8 +1,8 @@
 """Tuning: searches parameters around the trained model, in parallel worker processes, repeatable to the bit.
 
 Trial 0 is the trained model itself, so the winner is never worse than it on the validation rows. Trials come in
-generations: all of one generation are drawn from the trials of earlier ones, run side by side, and reported to the study in order
-when the last has ended. See docs/tuning.md.
+generations: all of one generation are drawn from the trials of earlier ones, run side by side, and are reported to the
+study in order when the last has ended. See docs/tuning.md.
 """
 
 from __future__ import annotations

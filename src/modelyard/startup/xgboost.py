@@ -1,8 +1,8 @@
 """Imports XGBoost without scikit-learn.
 
 ``import xgboost`` imports scikit-learn, and with it SciPy's statistics and pandas, only to offer estimators in
-scikit-learn's style; that is a third of the time until the first answer. A server loads boosters, so XGBoost is made to believe
-that scikit-learn is not there. Everybody else in the process may import it as ever.
+scikit-learn's style; that is a third of the time until the first answer. A server loads boosters alone, so scikit-learn
+looks absent while XGBoost is imported. The rest of the process may import it as usual.
 """
 
 import importlib.abc
