@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from modelyard.feature_store.schema import feature_names
 from modelyard.lifecycle import parameter_types
 from modelyard.records import Column
+from modelyard.training.parameters import LoopParameters
 from tests.contract.shelves import Shelves
 
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -93,6 +94,27 @@ def parameters_are_described_and_bounded(shelves: Shelves) -> list[str]:
         except ValueError as error:
             problems.append(f"{group}: '{{}}' does not mean all defaults: {error}")
     return problems
+
+
+def the_loop_is_steered_by_its_own_parameters(shelves: Shelves) -> list[str]:
+    """What the loop has is written once: as ``loop: LoopParameters`` of the fit's parameters, in every project."""
+    own, loop = f"pipelines.{shelves.name}.", set(LoopParameters.model_fields)
+    problems = []
+    for path, model, annotation in _nested("fit", parameter_types(shelves.project())["fit"]):
+        name = path.rpartition(".")[2]
+        if annotation is LoopParameters and name != "loop":
+            problems.append(f"{path} is LoopParameters under another name than loop")
+        if name in loop and model.__module__.startswith(own):
+            problems.append(f"{path} is a parameter of the loop: nest loop: LoopParameters")
+    return problems
+
+
+def _nested(path: str, model: type) -> Iterator[tuple[str, type, Any]]:
+    """Dotted path, owner and annotation of every parameter."""
+    for name, annotation, _, _ in _fields(model):
+        yield f"{path}.{name}", model, annotation
+        if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation)):
+            yield from _nested(f"{path}.{name}", annotation)
 
 
 def _undescribed(model: type) -> Iterator[str]:
@@ -181,6 +203,7 @@ CHECKS = (
     columns_say_what_they_hold,
     features_say_what_they_hold,
     parameters_are_described_and_bounded,
+    the_loop_is_steered_by_its_own_parameters,
     the_schedule_is_a_cron_expression,
     the_example_can_be_decoded,
     expectations_can_be_built,

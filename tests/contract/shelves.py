@@ -1,20 +1,19 @@
 """Where a project lies: the same shelves below the repository, below the starter, below a broken copy."""
 
+import atexit
 import functools
 import importlib
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pipelines
 import tests.pipelines
-from modelyard.commands.new_project import STARTER, STARTER_NAME
+from modelyard.commands.new_project import KINDS, scaffold
 from modelyard.paths import repository
 from modelyard.project import Project
-
-# Makes the starter importable as the project that it will become.
-pipelines.__path__.append(str(STARTER / "pipelines"))
-tests.pipelines.__path__.append(str(STARTER / "tests" / "pipelines"))
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,27 @@ class Shelves:
 
 
 def all_shelves() -> list[Shelves]:
-    """Every folder of ``pipelines/``, whatever is in it, and the starter."""
+    """Every folder of ``pipelines/``, whatever is in it, and a new project of each kind."""
     folders = (path for path in (repository() / "pipelines").iterdir() if path.is_dir())
     names = sorted(path.name for path in folders if path.name != "__pycache__")
-    return [*(Shelves(repository(), name) for name in names), Shelves(STARTER, STARTER_NAME)]
+    return [*(Shelves(repository(), name) for name in names), *new_projects()]
+
+
+@functools.cache
+def new_projects() -> list[Shelves]:
+    """What ``kedro new-project`` makes of each kind, importable, in a folder that goes with the process."""
+    root = Path(tempfile.mkdtemp(prefix="new-projects-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    for kind in KINDS:
+        scaffold(f"new_{kind}_project", f"New project, {kind}", root, kind)
+    make_importable(root)
+    return [Shelves(root, f"new_{kind}_project") for kind in KINDS]
+
+
+def make_importable(root: Path) -> None:
+    """Lets ``pipelines.<name>`` and ``tests.pipelines.<name>`` be found below ``root`` too."""
+    pipelines.__path__.append(str(root / "pipelines"))
+    tests.pipelines.__path__.append(str(root / "tests" / "pipelines"))
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import pytest
 import pipelines
 from modelyard.commands.new_project import scaffold
 from modelyard.errors import ConfigurationError
-from tests.contract import check_record, check_rooms, check_wiring
+from tests.contract import check_imports, check_record, check_rooms, check_wiring
 from tests.contract.shelves import Shelves
 from tests.contract.test_projects import CHECKS
 
@@ -51,18 +51,45 @@ MISTAKES = {
         Mistake("notes.txt is no room", "notes.txt", new=""),
         Mistake("which question `gears.py` answers", "gears.py", new=""),
     ],
+    check_rooms.functions_stand_in_their_rooms: [
+        Mistake(
+            "metrics.floor stands in train.py, not in evaluate.py", "pipeline.py", "floor=floor", "floor=search_space"
+        ),
+        Mistake("if and only if", "pipeline.py", "    feature_views=FEATURE_VIEWS,\n", ""),
+        Mistake(
+            "known_ceiling stands in data.py", "data.py", "\ndef ingest(", "\ndef known_ceiling(): ...\ndef ingest("
+        ),
+    ],
     check_rooms.wiring_is_nothing_but_wiring: [
         Mistake("neither PROJECT nor", "pipeline.py", "PROJECT =", "SIZE = 1\nPROJECT ="),
         Mistake("more than 60", "pipeline.py", "PROJECT =", "\n" * 30 + "PROJECT ="),
     ],
-    check_rooms.record_is_light_to_import: [
+    check_imports.a_room_imports_only_rooms_before_it: [
+        Mistake("data.py imports model.py,", "data.py", "import polars", "import pipelines.@.model\nimport polars"),
+        Mistake(
+            "evaluate.py and model.py import each other",
+            "model.py",
+            "import polars",
+            "import pipelines.@.evaluate\nimport polars",
+        ),
+        Mistake("serve.py imports figures.py,", "serve.py", "    return ", "    from . import figures\n    return "),
+    ],
+    check_imports.numpy_and_polars_stand_at_the_top: [
+        Mistake("import numpy at the top", "evaluate.py", "    return ", "    import numpy as np\n    return "),
+        Mistake(
+            "import polars.testing at the top",
+            "model.py",
+            "if TYPE_CHECKING:",
+            "if TYPE_CHECKING:\n    from polars.testing import x",
+        ),
+    ],
+    check_imports.record_is_light_to_import: [
         Mistake("imports torch", "model.py", "from pathlib", "import torch\nfrom pathlib"),
         Mistake("cannot be imported", "model.py", "from pathlib", "import nothing_like_it\nfrom pathlib"),
     ],
     check_rooms.the_name_is_on_every_shelf: [
         Mistake("conf/ci/@/parameters.yml is missing", "conf/ci/@/parameters.yml"),
         Mistake("not only about @", "conf/base/@/parameters.yml", "@:", "another:"),
-        Mistake("has no tests", "tests/pipelines/@/test_@.py"),
         Mistake("small.py is missing", "tests/pipelines/@/small.py"),
     ],
     check_rooms.the_readme_has_a_row: [
@@ -74,16 +101,17 @@ MISTAKES = {
     check_rooms.the_card_is_about_this_project: [
         Mistake("# A broken copy", "README.md", "# A broken copy", "# Another title"),
         Mistake("## Known limits", "README.md", "## Known limits", "## More"),
+        Mistake("more than 60", "README.md", "## Known limits", "More.\n" * 60 + "## Known limits"),
     ],
-    check_rooms.no_project_imports_another: [
+    check_imports.no_project_imports_another: [
         Mistake("pipelines.plums is", "data.py", "from pathlib", "import pipelines.plums\nfrom pathlib"),
         Mistake("pipelines.plums.x", "data.py", "from pathlib", "from ..plums import x\nfrom pathlib"),
         Mistake("pipelines.plums is", "data.py", "from pathlib", "from pipelines import plums\nfrom pathlib"),
         Mistake("pipelines.@_2", "data.py", "from pathlib", "import pipelines.@_2\nfrom pathlib"),
-        Mistake("pipelines.plums is", "train.py", "from .model", "OTHER = 'pipelines.plums'\nfrom .model"),
+        Mistake("pipelines.plums is", "train.py", "import polars", "OTHER = 'pipelines.plums'\nimport polars"),
     ],
     check_rooms.public_things_have_docstrings: [
-        Mistake("figures has no docstring", "evaluate.py", '"""What a reviewer', 'unused = """What a reviewer'),
+        Mistake("figures has no docstring", "figures.py", '"""Draws the test', 'unused = """Draws the test'),
         Mistake("predict has no 'Returns:'", "evaluate.py", "Returns:", "Gives:"),
         Mistake("ingest has no 'Raises:'", "data.py", "Raises:", "Throws:"),
     ],
@@ -109,11 +137,16 @@ MISTAKES = {
         Mistake("no description", "features.py", '"Mean vibration over the readings of the last 28 days."', '""'),
     ],
     check_record.parameters_are_described_and_bounded: [
-        Mistake("fit.epochs has no bounds", "model.py", "Field(12, ge=1, ", "Field(12, "),
-        Mistake("fit.best_epoch has no bounds", "model.py", "Field(None, ge=1, ", "Field(None, "),
-        Mistake("ingest.simulation.noise has no bounds", "data.py", "Field(1.0, ge=0, le=10, ", "Field(1.0, "),
+        Mistake("fit.width has no bounds", "model.py", "Field(32, ge=2, le=1024, ", "Field(32, "),
+        Mistake("ingest.simulation.noise has no bounds", "simulator.py", "Field(1.0, ge=0, le=10, ", "Field(1.0, "),
         Mistake("ingest.source has no description", "data.py", 'description="Which source."', 'description=""'),
-        Mistake("does not mean all defaults", "model.py", "Field(12, ge=1", "Field(ge=1"),
+        Mistake("does not mean all defaults", "model.py", "Field(32, ge=2", "Field(ge=2"),
+    ],
+    check_record.the_loop_is_steered_by_its_own_parameters: [
+        Mistake(
+            "fit.epochs is a parameter of the loop", "model.py", "    width: int", "    epochs: int = 1\n    width: int"
+        ),
+        Mistake("under another name than loop", "model.py", "    loop: Loop", "    training: Loop"),
     ],
     check_record.the_schedule_is_a_cron_expression: [
         Mistake("'8' is not within 0 to 7", "pipeline.py", "0 5 * * 1", "0 5 * * 8"),
@@ -144,8 +177,8 @@ MISTAKES = {
     check_wiring.every_parameter_has_a_reader: [
         Mistake("does not have the group gate", "conf/base/@/parameters.yml", "  gate: {}\n", ""),
         Mistake("nothing reads the group gates", "conf/base/@/parameters.yml", "gate:", "gates:"),
-        Mistake("did you mean 'epochs'?", "conf/base/@/parameters.yml", "fit: {}", "fit: {epcohs: 3}"),
-        Mistake("conf/ci: fit.epochs", "conf/ci/@/parameters.yml", "epochs: 6", "epochs: 0"),
+        Mistake("did you mean 'width'?", "conf/base/@/parameters.yml", "fit: {}", "fit: {widht: 3}"),
+        Mistake("conf/ci: fit.loop.epochs", "conf/ci/@/parameters.yml", "epochs: 6", "epochs: 0"),
     ],
 }
 
@@ -159,7 +192,7 @@ def copy(tmp_path, monkeypatch) -> Iterator[Shelves]:
     (tmp_path / "dvc.yaml").write_text(
         "stages:\n  train:\n    foreach: &projects\n      - plums\n    do:\n      cmd: x\n"
     )
-    scaffold(name, "A broken copy", tmp_path)
+    scaffold(name, "A broken copy", tmp_path, "tabular")
     monkeypatch.setattr(pipelines, "__path__", [*pipelines.__path__, str(tmp_path / "pipelines")])
     yield Shelves(tmp_path, name)
     for module in [module for module in sys.modules if module.startswith(f"pipelines.{name}")]:
@@ -189,6 +222,15 @@ def test_a_missing_folder_is_found(copy):
     problems = check_rooms.the_name_is_on_every_shelf(copy)
     assert any("has no tests" in problem for problem in problems)
     assert any("conf/benchmark" in problem for problem in problems)
+
+
+def test_a_later_room_behind_an_annex_is_found(copy):
+    (copy.rooms / "gears.py").write_text(f"from pipelines.{copy.name}.train import fit")
+    with (copy.rooms / "model.py").open("a") as room:
+        room.write(f"from pipelines.{copy.name} import gears\n")
+    problems = check_imports.a_room_imports_only_rooms_before_it(copy)
+    assert "gears.py and model.py and train.py import each other" in problems[0]
+    assert any(problem.startswith("model.py imports train.py through gears.py") for problem in problems)
 
 
 def test_a_folder_inside_a_project_is_found(copy):

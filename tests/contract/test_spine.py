@@ -7,7 +7,8 @@ import pytest
 from modelyard.commands.new_project import spine_files
 from modelyard.paths import repository
 from modelyard.projects import project_names
-from tests.contract.check_rooms import mentioned_modules
+from tests.contract.check_imports import mentioned_modules
+from tests.contract.import_graph import circles, folders_of, imports_of
 
 IMPORTERS = {"projects.py", "pipeline_registry.py"}
 """Modules that import a project by its name when somebody asks for it."""
@@ -54,3 +55,37 @@ def test_the_search_covers_the_whole_spine():
     names = {path.relative_to(repository() / "src" / "modelyard").as_posix() for path in spine_files()}
     assert {"lifecycle.py", "stages/train.py", "commands/run.py"} <= names
     assert not any(name.startswith("starter/") for name in names)
+
+
+def spine_imports(folder):
+    return {
+        module: imported
+        for module, imported in imports_of(folder, "modelyard").items()
+        if not module.startswith("modelyard.starter.")
+    }
+
+
+def test_nothing_in_the_spine_imports_in_a_circle():
+    imports = spine_imports(repository() / "src" / "modelyard")
+    assert len(imports) > 100
+    assert circles(imports) == []
+    assert circles(folders_of(imports)) == []
+
+
+def test_a_circle_of_modules_and_one_of_folders_are_found(tmp_path):
+    for name, text in {
+        "one.py": "import modelyard.two",
+        "two.py": "def late():\n    from modelyard.one import x",
+        "shelf/__init__.py": "",
+        "shelf/low.py": "",
+        "shelf/high.py": "from modelyard.room.a import x",
+        "room/__init__.py": "",
+        "room/a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from modelyard.one import y",
+        "room/b.py": "from modelyard.shelf import low",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    imports = spine_imports(tmp_path)
+    assert circles(imports) == [["modelyard.one", "modelyard.two"]]
+    assert circles(folders_of(imports)) == [["one", "two"], ["room", "shelf"]]

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import click
@@ -16,7 +17,15 @@ from modelyard.files import write_text, writing
 from modelyard.paths import repository
 
 STARTER = Path(__file__).resolve().parents[1] / "starter"
-"""Real code on the repository's shelves; nothing but its name and its title changes when it is copied."""
+"""Real code in layers, each on the repository's shelves; only its name and its title change when it is copied."""
+
+KINDS = {
+    "tabular": ("every_kind", "classifier", "tabular"),
+    # "images": ("every_kind", "classifier", "images"),
+    # "series": ("every_kind", "series"),
+    # "text": ("every_kind", "classifier", "text"),
+}
+"""The layers of each kind of data; where two have the same file, that of the later one counts."""
 
 STARTER_NAME, STARTER_TITLE = "starter_project", "Starter project"
 
@@ -30,27 +39,29 @@ _TITLE = re.compile(r"[^\W_][^\"\\|\r\n\t]{1,59}")
 
 @click.command()
 @click.argument("name")
+@click.option("--kind", type=click.Choice(list(KINDS)), default="tabular", help="What the data are like.")
 @click.option("--title", help="What people call it; by default the name in words.")
-def new_project(name: str, title: str | None) -> None:
+def new_project(name: str, kind: str, title: str | None) -> None:
     """Make a new project that runs: a toy on every shelf, to be replaced room by room.
 
     NAME is a noun in snake_case; it will be the same in code, conf, data, tests and MLflow.
     """
     with readable_errors():
-        made = scaffold(name, title or name.replace("_", " ").capitalize(), repository())
+        made = scaffold(name, title or name.replace("_", " ").capitalize(), repository(), kind)
         click.echo("Made:")
         for path in made:
             click.echo(f"  {path.relative_to(repository())}")
         click.echo(_next_steps(name))
 
 
-def scaffold(name: str, title: str, root: Path) -> list[Path]:
+def scaffold(name: str, title: str, root: Path, kind: str = "tabular") -> list[Path]:
     """Copies the starter to every shelf below ``root``, whole or not at all.
 
     Args:
         name: The project's name.
         title: What people call it.
         root: The repository, or a folder laid out like it.
+        kind: One of :data:`KINDS`.
 
     Returns:
         The folders that were made, and ``README.md`` if its table of projects got a row.
@@ -70,8 +81,8 @@ def scaffold(name: str, title: str, root: Path) -> list[Path]:
     with writing(root / name):
         staged = Path(tempfile.mkdtemp(dir=root, prefix=f".{name}.", suffix=".part"))
         try:
-            for shelf in SHELVES:
-                _copy(STARTER / shelf / STARTER_NAME, staged / shelf / name, {STARTER_NAME: name, STARTER_TITLE: title})
+            for shelf, layer in product(SHELVES, KINDS[kind]):
+                _copy(STARTER / layer / shelf, staged / shelf / name, {STARTER_NAME: name, STARTER_TITLE: title})
             for shelf in SHELVES:
                 (root / shelf).mkdir(parents=True, exist_ok=True)
                 os.rename(staged / shelf / name, root / shelf / name)
@@ -132,10 +143,8 @@ def spine_files() -> list[Path]:
 
 
 def _copy(source: Path, target: Path, tokens: dict[str, str]) -> None:
-    target.mkdir(parents=True)
-    for file in sorted(source.iterdir()):
-        if not file.is_file():
-            continue
+    target.mkdir(parents=True, exist_ok=True)
+    for file in sorted(source.glob("*.*")):
         name, text = file.name, file.read_text(encoding="utf-8")
         for token, value in tokens.items():
             name, text = name.replace(token, value), text.replace(token, value)
@@ -170,10 +179,10 @@ def _next_steps(name: str) -> str:
     return f"""
 It is a complete toy on simulated data. See it work:
   kedro run --pipeline={name} --env=ci
-  pytest tests/contract tests/pipelines/{name} -k {name}
+  make test PROJECT={name}
 
 Then make it yours, room by room, with both commands green after each (CONTRIBUTING.md):
   pipelines/{name}/data.py       the records, where they come from, what they promise
-  pipelines/{name}/features.py   what is derived from them
-  pipelines/{name}/model.py, train.py, evaluate.py, serve.py
+  pipelines/{name}/features.py   what is known of a part, a customer, a place beside its record; if anything is
+  pipelines/{name}/network.py, model.py, train.py, evaluate.py, figures.py, serve.py
   pipelines/{name}/README.md     the card, and the row in the table of README.md"""

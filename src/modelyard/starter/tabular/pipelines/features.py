@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from modelyard.feature_store.schema import Feature, FeatureView
 from modelyard.parameters import Parameters
-
-if TYPE_CHECKING:
-    import polars as pl
 
 FEATURE_VIEWS = (
     FeatureView(
@@ -64,8 +62,6 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
         View name to frame (``part_id``, ``event_time``, features in the schema's order), one row for each part and
         time, sorted by both.
     """
-    import polars as pl
-
     temperature, vibration = pl.col("temperature_c"), pl.col("vibration_mm_s")
     condition = (
         records.sort("part_id", "event_time")

@@ -4,13 +4,12 @@ from kedro.pipeline import Pipeline
 
 from modelyard.lifecycle import assemble
 from modelyard.project import Api, Metrics, ModelFormat, Project
-
-from .data import CONTRACT, expectations, ingest
-from .evaluate import figures, floor, predict, score
-from .features import FEATURE_VIEWS, derive_features
-from .model import load, save
-from .serve import EXAMPLE, PartReadings, Risk, decode, encode
-from .train import fit, search_space
+from pipelines.starter_project.data import CONTRACT, expectations, ingest
+from pipelines.starter_project.evaluate import floor, predict, score
+from pipelines.starter_project.figures import figures
+from pipelines.starter_project.model import load, save
+from pipelines.starter_project.serve import EXAMPLE, PartRequest, PartResponse, decode, encode
+from pipelines.starter_project.train import fit, search_space
 
 PROJECT = Project(
     name="starter_project",
@@ -18,15 +17,13 @@ PROJECT = Project(
     contract=CONTRACT,
     ingest=ingest,
     expectations=expectations,
-    feature_views=FEATURE_VIEWS,
-    derive_features=derive_features,
     fit=fit,
     search_space=search_space,
     model_format=ModelFormat(save=save, load=load),
     predict=predict,
     metrics=Metrics(score=score, primary="roc_auc", greater_is_better=True, floor=floor),
     figures=figures,
-    api=Api(request=PartReadings, response=Risk, decode=decode, encode=encode, example=EXAMPLE),
+    api=Api(request=PartRequest, response=PartResponse, decode=decode, encode=encode, example=EXAMPLE),
     schedule="0 5 * * 1",  # Mondays at 5:00 UTC, after the week's readings
 )
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .features import FeatureParameters, derive_features
-
-if TYPE_CHECKING:
-    import polars as pl
+from pipelines.starter_project.features import FeatureParameters, derive_features
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-class PartReadings(BaseModel):
+class PartRequest(BaseModel):
     """The weekly readings of one part over the last four weeks, as far as it has that many."""
 
     model_config = ConfigDict(extra="forbid")
@@ -26,7 +23,7 @@ class PartReadings(BaseModel):
     vibrations_mm_s: list[float] = Field(min_length=1, max_length=4, description="Weekly, the latest last, in mm/s.")
 
     @model_validator(mode="after")
-    def _have_one_length(self) -> PartReadings:
+    def _have_one_length(self) -> PartRequest:
         if len(self.temperatures_c) != len(self.vibrations_mm_s):
             raise ValueError(
                 f"{len(self.temperatures_c)} temperatures and {len(self.vibrations_mm_s)} vibrations: give one of each"
@@ -35,20 +32,18 @@ class PartReadings(BaseModel):
         return self
 
 
-class Risk(BaseModel):
+class PartResponse(BaseModel):
     """The answer."""
 
     failure_probability: float = Field(description="How likely the part fails within a week.")
 
 
-EXAMPLE = PartReadings(age_d=140.0, temperatures_c=[61.5, 62.0, 63.8, 64.1], vibrations_mm_s=[3.1, 3.3, 3.9, 4.4])
+EXAMPLE = PartRequest(age_d=140.0, temperatures_c=[61.5, 62.0, 63.8, 64.1], vibrations_mm_s=[3.1, 3.3, 3.9, 4.4])
 """A valid request."""
 
 
-def decode(requests: Sequence[PartReadings]) -> pl.DataFrame:
+def decode(requests: Sequence[PartRequest]) -> pl.DataFrame:
     """Requests to a frame that ``predict`` takes, row for row."""
-    import polars as pl
-
     latest = pl.DataFrame(
         {
             "part_id": range(len(requests)),
@@ -62,10 +57,8 @@ def decode(requests: Sequence[PartReadings]) -> pl.DataFrame:
     return latest.join(features, on=["part_id", "event_time"], how="left", maintain_order="left")
 
 
-def _as_records(requests: Sequence[PartReadings]) -> pl.DataFrame:
+def _as_records(requests: Sequence[PartRequest]) -> pl.DataFrame:
     """One row for each reading, a week apart, the latest at :data:`_ANY_TIME`; ``part_id`` is the request's number."""
-    import polars as pl
-
     rows = [
         (number, _ANY_TIME - timedelta(weeks=len(request.temperatures_c) - 1 - week), temperature, vibration)
         for number, request in enumerate(requests)
@@ -76,6 +69,6 @@ def _as_records(requests: Sequence[PartReadings]) -> pl.DataFrame:
     return pl.DataFrame(rows, ["part_id", "event_time", "temperature_c", "vibration_mm_s"], orient="row")
 
 
-def encode(predictions: pl.DataFrame) -> list[Risk]:
+def encode(predictions: pl.DataFrame) -> list[PartResponse]:
     """Predictions to one response for each request, in order."""
-    return [Risk(failure_probability=value) for value in predictions["failure_probability"]]
+    return [PartResponse(failure_probability=value) for value in predictions["failure_probability"]]

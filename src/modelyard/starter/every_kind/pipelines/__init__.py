@@ -1,0 +1,5 @@
+"""Starter project."""
+
+from pipelines.starter_project.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]
