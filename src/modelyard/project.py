@@ -119,6 +119,19 @@ class Metrics:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoggedMedia:
+    """A sample of the media that were asked about, kept for people to look at.
+
+    Args:
+        share: Share of requests whose media are kept, 0 to 1.
+        retention_days: Days until they are deleted.
+    """
+
+    share: float
+    retention_days: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Api:
     """The project's own request schema.
 
@@ -135,6 +148,7 @@ class Api:
         stream: ``stream(model, frame)`` yields the answer to one decoded request (M = 1) piece by piece, as values that
             JSON knows; served as ``text/event-stream`` on a route of its own, in a thread beside the predictions, so it
             must not change the model. None: there is no such route.
+        logged_media: Which of the contract's media in ``decode``'s frame are kept. None: none at all.
     """
 
     request: type[BaseModel]
@@ -146,6 +160,7 @@ class Api:
     timeout_s: float | None = None
     max_rows: int | None = None
     stream: Callable[[Any, pl.DataFrame], Iterator[Any]] | None = None
+    logged_media: LoggedMedia | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,6 +116,8 @@ def _render(verdict: Mapping[str, Any], folder: Path) -> "Group":
         ),
         _drift_table(verdict),
     ]
+    if verdict["n_set_aside"]:
+        parts.append(Text(f"{verdict['n_set_aside']:,} rows of the log cannot be read and are set aside", style="bold"))
     if not verdict["is_tested"]:
         parts.append(Text(f"fewer than {verdict['parameters']['min_rows']} rows: nothing was tested"))
     if measured:

@@ -7,6 +7,8 @@ list is watched by the mean of its entries. Everything that the verdict needs of
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from modelyard.watched_columns import flat
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -22,6 +24,8 @@ N_KNOWN_CATEGORIES = 1_000
 """A column with more values than this has no list of known ones: new values are what it is made of."""
 
 _DAY_US = 86_400_000_000
+_OUTERMOST = 0.005
+"""Share of rows at either end of a window's time that does not make it longer."""
 
 
 class Counted(NamedTuple):
@@ -42,15 +46,6 @@ class Counted(NamedTuple):
     is_constant: bool
     mean: float
     example: str
-
-
-def is_watchable(dtype: "pl.DataType") -> bool:
-    """Whether a column of this type can be summarised: numbers, booleans, text, and lists of numbers."""
-    import polars as pl
-
-    if isinstance(dtype, (pl.List, pl.Array)):
-        return bool(getattr(dtype.inner, "is_numeric", bool)())
-    return dtype.is_numeric() or dtype in (pl.Boolean, pl.String) or isinstance(dtype, (pl.Categorical, pl.Enum))
 
 
 def describe(series: "pl.Series", n_bins: int) -> dict[str, Any]:
@@ -155,22 +150,20 @@ def clusters_of(table: "pl.DataFrame", names: list[str], event_time: str) -> "di
 
 
 def days_in(table: "pl.DataFrame", event_time: str) -> float:
-    """Days from the first to the last row; 0 where the table has no times."""
+    """Days from the first to the last row, without the outermost half percent on either side.
+
+    One row of the year 1 must not make two thousand years of a week. 0 where the table has no times.
+    """
+    import numpy as np
     import polars as pl
 
     if not isinstance(table.schema.get(event_time), pl.Datetime):
         return 0.0
     times = table[event_time].drop_nulls().dt.cast_time_unit("us").to_physical().to_numpy()
-    return float(times.max() - times.min()) / _DAY_US if len(times) else 0.0
-
-
-def flat(series: "pl.Series") -> "pl.Series":
-    """A list's mean in place of the list; other columns as they are."""
-    import polars as pl
-
-    if isinstance(series.dtype, pl.Array):
-        return series.arr.mean()
-    return series.list.mean() if isinstance(series.dtype, pl.List) else series
+    if not len(times):
+        return 0.0
+    first, last = np.quantile(times, [_OUTERMOST, 1 - _OUTERMOST], method="nearest")
+    return float(last - first) / _DAY_US
 
 
 def _numbers(series: "pl.Series") -> "Floats":

@@ -10,6 +10,7 @@ from modelyard.errors import ConfigurationError
 from modelyard.model_registry.registration import Reference
 from modelyard.parameters import Parameters
 from modelyard.project import Project
+from modelyard.watched_columns import flat, is_watchable, sensitive_columns, watched_columns
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,15 +41,9 @@ class MonitorParameters(Parameters):
 
 
 def watched_inputs(project: Project, examples: "pl.DataFrame") -> list[str]:
-    """The columns that are watched: what the model is given in service, but no identifiers, times and secrets."""
-    from modelyard.monitoring.columns import is_watchable
-
-    contract = project.contract
-    left_out: set[str | None] = {contract.key, contract.event_time, contract.target, contract.group, "split"}
-    left_out |= {view.entity for view in project.feature_views}
-    left_out |= {column.name for column in contract.columns if column.sensitive}
-    given = project.api.decode([project.api.example]).columns
-    return [name for name in given if name in examples and name not in left_out and is_watchable(examples.schema[name])]
+    """The columns that are watched: what the model is given in service, but no identifiers, media and secrets."""
+    watched = set(watched_columns(project, examples))
+    return [name for name in project.api.decode([project.api.example]).columns if name in watched]
 
 
 def summarise_reference(
@@ -68,10 +63,10 @@ def summarise_reference(
             ``rows`` is one that the model has been seen to cope with.
         params: Number of bins and of rows in the sample.
     """
-    from modelyard.monitoring.columns import clusters_of, days_in, is_watchable
+    from modelyard.monitoring.columns import clusters_of, days_in
     from modelyard.monitoring.statistics import cluster_size
 
-    sensitive = {column.name for column in project.contract.columns if column.sensitive}
+    sensitive = sensitive_columns(project)
     answers = [name for name, dtype in predictions.schema.items() if is_watchable(dtype) and name not in sensitive]
     table = rows.select(watched_inputs(project, rows)).hstack(predictions.select(answers))
     check_thresholds(params, table.columns)
@@ -109,8 +104,6 @@ def check_thresholds(params: MonitorParameters, watched: Sequence[str]) -> None:
 
 def sample_of(table: "pl.DataFrame", params: MonitorParameters) -> "pl.DataFrame":
     """Rows for figures, with lists as they are watched."""
-    from modelyard.monitoring.columns import flat
-
     sample = table.sample(min(params.n_sample_rows, table.height), seed=0)
     return sample.with_columns(flat(column) for column in sample)
 

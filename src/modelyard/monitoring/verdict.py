@@ -45,7 +45,8 @@ def judge(
     sizes = {name: size * growth for name, size in summary["clusters"].items()}
     sizes |= {name: cluster_size(codes) for name, codes in clusters.items()}
     present = [column for column in summary["columns"] if column["name"] in table.columns]
-    pairs = [(column, count(table[column["name"]], column)) for column in present]
+    tables = {"input": table, "prediction": with_predictions(table)}
+    pairs = [(column, count(tables[column["role"]][column["name"]], column)) for column in present]
     drift, missing, effects = _tested(summary, pairs, sizes, growth < _SHORT, params)
     quality = [
         finding
@@ -66,6 +67,13 @@ def judge(
         "alarms": [_drift_words(found, {c["name"]: c for c, _ in pairs}[found["name"]]) for found in drifted]
         + [finding["words"] for finding in quality if finding["is_alarm"]],
     }
+
+
+def with_predictions(table: "pl.DataFrame") -> "pl.DataFrame":
+    """The rows that have predictions: streams answer piece by piece and have none."""
+    import polars as pl
+
+    return table.filter(pl.col("role").ne_missing("stream")) if "role" in table.columns else table
 
 
 def _tested(

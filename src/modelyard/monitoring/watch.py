@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from modelyard.files import write_json
 from modelyard.monitoring import performance
 from modelyard.monitoring.reference import MonitorParameters, sample_of
-from modelyard.monitoring.verdict import judge
+from modelyard.monitoring.verdict import judge, with_predictions
 from modelyard.monitoring.watched_version import WatchedVersion, watched_version
-from modelyard.monitoring.windows import Window, scored_batch, served_rows
+from modelyard.monitoring.windows import Served, Window, scored_batch, served_rows
 from modelyard.paths import data_directory
 from modelyard.projects import load_project
 from modelyard.tracking import journal as tracking
@@ -67,8 +67,8 @@ def watch(question: Question, params: MonitorParameters) -> tuple[dict[str, Any]
 
     project = load_project(question.project)
     with watched_version(project.name, question.version) as version:
-        rows = _rows(project, version, question)
-        verdict = _verdict(project, version, question, rows, params)
+        rows, n_set_aside = _rows(project, version, question)
+        verdict = _verdict(project, version, question, rows, params) | {"n_set_aside": n_set_aside}
         folder = reports_folder(project.name) / f"{question.window.until:%Y%m%dT%H%M%SZ}"
         for path in (folder / "verdict.json", reports_folder(project.name) / "latest.json"):
             write_json(path, verdict)
@@ -79,12 +79,10 @@ def watch(question: Question, params: MonitorParameters) -> tuple[dict[str, Any]
     return verdict, folder
 
 
-def _rows(project: "Project", version: WatchedVersion, question: Question) -> "pl.DataFrame":
-    columns = version.summary["columns"]
+def _rows(project: "Project", version: WatchedVersion, question: Question) -> Served:
     if question.batch is not None:
-        return scored_batch(project, version.model(), question.batch)
-    inputs = [column["name"] for column in columns if column["role"] == "input"]
-    return served_rows(project, version.version, question.window, inputs)
+        return Served(scored_batch(project, version.model(), question.batch), 0)
+    return served_rows(project, version.version, question.window)
 
 
 def _verdict(
@@ -111,6 +109,7 @@ def _performance(
 ) -> dict[str, Any] | None:
     if not performance.is_measurable(project):
         return None
+    rows = with_predictions(rows)
     if project.contract.target is None:
         return performance.measure(project, version, rows, params) if rows.height else None
     labels = performance.read_labels(project, question.labels)

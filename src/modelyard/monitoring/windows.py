@@ -17,6 +17,18 @@ _CHUNK = 20_000
 _N_NAMED = 5
 
 
+class Served(NamedTuple):
+    """Rows to judge.
+
+    Args:
+        rows: With inputs and predictions.
+        n_set_aside: Rows that the log has but cannot give back.
+    """
+
+    rows: "pl.DataFrame"
+    n_set_aside: int
+
+
 class Window(NamedTuple):
     """A span of time, the end left out."""
 
@@ -65,17 +77,13 @@ def _time(text: str, option: str) -> datetime:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
-def served_rows(project: "Project", version: str, window: Window, watched: list[str]) -> "pl.DataFrame":
-    """What the version answered in the window, as champion or canary.
+def served_rows(project: "Project", version: str, window: Window) -> "Served":
+    """What the version answered in the window, as champion, canary or stream, as the log has it.
 
     Args:
         project: The project's record.
         version: Only what this one answered.
         window: When.
-        watched: Columns that the reference has; where requests do not hold them, ``decode`` computes them.
-
-    Returns:
-        The columns of :func:`modelyard.serving.log_segments.read_served` and the watched ones.
 
     Raises:
         DataContractError: Nothing was served then.
@@ -84,34 +92,21 @@ def served_rows(project: "Project", version: str, window: Window, watched: list[
 
     from modelyard.serving.log_segments import read_served, served_folder
 
-    rows = read_served(project.name, since=window.since, until=window.until)
+    rows, n_unreadable = read_served(project.name, since=window.since, until=window.until)
     if rows.height:
         rows = rows.filter(pl.col("role") != "shadow")
     versions = sorted(rows["version"].unique()) if rows.height else []
     ours = rows.filter(pl.col("version") == version) if rows.height else rows
     if not ours.height:
         others = f"; version {', '.join(versions)} answered then" if versions else ""
+        damaged = f" {n_unreadable:,} rows of the log cannot be read." if n_unreadable else ""
         raise DataContractError(
             f"Version {version} of {project.name} answered nothing from {window.since:%Y-%m-%d %H:%M} to "
-            f"{window.until:%Y-%m-%d %H:%M} (UTC){others}.",
+            f"{window.until:%Y-%m-%d %H:%M} (UTC){others}.{damaged}",
             where=str(served_folder(project.name)),
             way_out="choose another --window, --since or --version; kedro serve logs what it answers",
         )
-    absent = [name for name in watched if name not in ours.columns]
-    computed = _decoded(project, ours) if absent else None
-    if computed is None:
-        return ours
-    return ours.hstack(computed.select(name for name in absent if name in computed.columns))
-
-
-def _decoded(project: "Project", rows: "pl.DataFrame") -> "pl.DataFrame | None":
-    """What ``decode`` makes of logged requests; None where the log leaves out what a request must have."""
-    fields = project.api.request.model_fields
-    kept = [name for name in fields if name in rows.columns]
-    if any(field.is_required() and name not in kept for name, field in fields.items()):
-        return None
-    requests = [project.api.request.model_validate(_present(row)) for row in rows.select(kept).iter_rows(named=True)]
-    return project.api.decode(requests)
+    return Served(ours, n_unreadable)
 
 
 def _present(row: dict[str, Any]) -> dict[str, Any]:

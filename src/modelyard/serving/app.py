@@ -18,10 +18,9 @@ from modelyard.projects import check_project_name, project_names
 from modelyard.serving.api_keys import ApiKeys
 from modelyard.serving.follower import Follower, followed_projects
 from modelyard.serving.gatekeeper import Gatekeeper
-from modelyard.serving.log_segments import served_folder
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.openapi import openapi_document
-from modelyard.serving.request_log import RequestLog
+from modelyard.serving.request_log import LogLimits, RequestLog
 from modelyard.serving.routes import ProjectRoutes
 from modelyard.serving.server_settings import ServingSettings
 from modelyard.serving.service import ProjectService
@@ -96,16 +95,13 @@ def build_app(
 
 
 def _service(project: "Project", settings: ServingSettings, metrics: Metrics) -> ProjectService:
-    sensitive = [column.name for column in project.contract.columns if column.sensitive]
-    log = RequestLog(
-        project.name,
-        served_folder(project.name),
-        sensitive=sensitive,
+    limits = LogLimits(
         rotate_bytes=settings.log_rotate_mb * 1e6,
         rotate_s=settings.log_rotate_s,
-        metrics=metrics,
+        keep_days=settings.log_keep_days,
+        keep_bytes=settings.log_keep_mb * 1e6,
     )
-    return ProjectService(project, settings, metrics, log)
+    return ProjectService(project, settings, metrics, RequestLog(project, limits, metrics))
 
 
 def _common(app: FastAPI, settings: ServingSettings, follower: Follower | None) -> Sequence[Route]:

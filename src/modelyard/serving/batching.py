@@ -32,6 +32,7 @@ class Job:
         key: What the canary's choice depends on.
         features_as_of: When its features were written, for the log.
         answer: Set once, by the batcher.
+        served: What the work wants to remember of it until it is settled.
         arrived: Monotonic seconds.
     """
 
@@ -40,6 +41,7 @@ class Job:
     key: str = ""
     features_as_of: Any = None
     answer: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    served: Any = None
     arrived: float = field(default_factory=time.monotonic)
 
     @property
@@ -47,12 +49,18 @@ class Job:
         """How many rows it has."""
         return len(self.requests)
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether somebody got an answer to it: not an error, and not given up before."""
+        return self.answer.done() and not self.answer.cancelled() and self.answer.exception() is None
+
 
 class Batcher:
     """Runs ``work`` on batches of jobs, one batch at a time.
 
     Args:
         work: Called in a thread with the jobs of a batch; returns an answer or an exception for each.
+        settled: Called on the loop with a batch when each of its jobs has its answer, its error, or was given up.
         max_rows: Rows of a batch at most; a single larger job is a batch of its own.
         max_wait_s: How long an idle batcher waits for company after a first job.
         queue_rows: Rows that may wait.
@@ -62,13 +70,15 @@ class Batcher:
     def __init__(
         self,
         work: Callable[[Sequence[Job]], Sequence[Any]],
+        settled: Callable[[Sequence[Job]], None],
         *,
         max_rows: int,
         max_wait_s: float,
         queue_rows: int,
         name: str,
     ) -> None:
-        self._work, self._max_rows, self._max_wait_s, self._queue_rows = work, max_rows, max_wait_s, queue_rows
+        self._work, self._settled = work, settled
+        self._max_rows, self._max_wait_s, self._queue_rows = max_rows, max_wait_s, queue_rows
         self._jobs: deque[Job] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
@@ -141,6 +151,7 @@ class Batcher:
             return
         for job, answer in zip(batch, answers, strict=True):
             _settle(job, answer)
+        self._settled(batch)
 
     def _take(self) -> list[Job]:
         """The next jobs, oldest first; those given up meanwhile are dropped."""

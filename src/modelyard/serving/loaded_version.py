@@ -1,14 +1,16 @@
 """A version in memory, and what it must have shown before it may answer anybody."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from modelyard.errors import ModelyardError
+from modelyard.errors import DataContractError, ModelyardError
 from modelyard.feature_store.schema import schema_digest
 from modelyard.model_registry.aliases import Candidate, files_of
 from modelyard.model_registry.mlflow_model import load
 from modelyard.model_registry.registration import SCHEMA_TAG
+from modelyard.serving.inputs import decoded
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,6 +34,10 @@ class RefusalError(ModelyardError):
     def __init__(self, reason: Reason, found: str, *, where: str = "", way_out: str = "") -> None:
         super().__init__(found, where=where, way_out=way_out)
         self.reason = reason
+
+
+class NotANumberError(DataContractError):
+    """An answer holds NaN or infinity, which JSON does not have."""
 
 
 class Answered(NamedTuple):
@@ -62,18 +68,33 @@ class LoadedVersion:
     identity: tuple[str, str]
     model: Any
 
-    def answer(self, requests: "Sequence[BaseModel]") -> Answered:
-        """Decodes, predicts and encodes with this version from beginning to end.
+    def answer(self, inputs: "pl.DataFrame") -> Answered:
+        """Predicts and encodes with this version.
+
+        Args:
+            inputs: What :func:`modelyard.serving.inputs.decoded` returned, N rows.
 
         Raises:
             ValueError: The project did not answer each request once.
+            NotANumberError: An answer holds NaN or infinity.
         """
-        answer = self.project.api.answer or self.project.predict
-        predictions = answer(self.model, self.project.api.decode(requests))
+        predictions = (self.project.api.answer or self.project.predict)(self.model, inputs)
         responses = self.project.api.encode(predictions)
-        if len(responses) != len(requests):
-            raise ValueError(f"{len(requests)} requests got {len(responses)} answers")
+        if len(responses) != inputs.height:
+            raise ValueError(f"{inputs.height} requests got {len(responses)} answers")
+        _check_numbers(responses)
         return Answered(predictions, responses)
+
+
+def _check_numbers(responses: "Sequence[BaseModel]") -> None:
+    for response in responses:
+        for name, value in vars(response).items():
+            values = value if isinstance(value, list) else (value,)
+            if not all(math.isfinite(one) for one in values if type(one) is float):
+                raise NotANumberError(
+                    f"The model's answer to these values is not a number: {name}.",
+                    way_out="give values of the size that the data have",
+                )
 
 
 def load_checked(project: "Project", candidate: Candidate) -> LoadedVersion:
@@ -137,7 +158,7 @@ def check_example(version: LoadedVersion) -> None:
         ValueError: It does not.
     """
     api = version.project.api
-    (response,) = version.answer([api.example]).responses
+    (response,) = version.answer(decoded(version.project, [api.example])).responses
     api.response.model_validate_json(response.model_dump_json())
 
 

@@ -5,7 +5,9 @@ import logging
 import logging.handlers
 import queue
 import sys
+import traceback
 from datetime import UTC, datetime
+from typing import Any
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -25,6 +27,15 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+def place_of(error: BaseException) -> dict[str, Any]:
+    """``error`` and ``traceback`` for a log line: what was raised and where, without its message.
+
+    Messages of libraries repeat the values that they could not work with, and those may be nobody's business.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    return {"error": type(error).__name__, "traceback": [f"{one.filename}:{one.lineno} {one.name}" for one in frames]}
 
 
 class _Unchanged(logging.handlers.QueueHandler):

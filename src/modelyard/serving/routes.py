@@ -15,6 +15,7 @@ from starlette.routing import Route
 from modelyard.errors import DataContractError, ModelyardError, StorageError
 from modelyard.serving.batching import QueueFullError
 from modelyard.serving.bodies import Body, Reader, TooManyRowsError, by_key_model, joined, problems
+from modelyard.serving.logs import place_of
 from modelyard.serving.online_features import OnlineFeatures
 from modelyard.serving.service import Answer, NotServingError, ProjectService
 from modelyard.serving.streams import EventStream, while_connected
@@ -126,7 +127,7 @@ class ProjectRoutes:
         body = self.reader.read(await self._body(request))
         if body.is_batch:
             return JSONResponse({"detail": "A stream answers one request; send one object, not a list."}, 422)
-        version, stream = self.service.stream(body.requests[0])
+        version, stream = self.service.stream(body.requests[0], request.scope["request_id"])
         request.scope["version"] = version
         try:
             first = await while_connected(stream.next(), request.receive)
@@ -194,7 +195,6 @@ def _said(request: Request, error: Exception) -> tuple[dict[str, Any], int]:
         body = {"detail": error.found, "where": error.where, "way_out": error.way_out}
         return {name: text for name, text in body.items() if text}, status
     request_id = request.scope["request_id"]
-    logger.error(
-        "a request failed", exc_info=error, extra={"project": request.scope["project"], "request_id": request_id}
-    )
+    about = {"project": request.scope["project"], "request_id": request_id}
+    logger.error("a request failed", extra=about | place_of(error))
     return {"detail": "The prediction failed.", "request_id": request_id}, 500

@@ -37,6 +37,8 @@ class ServingSettings(Parameters):
     log_share: float = Field(1.0, ge=0, le=1, description="Share of answered requests that are logged.")
     log_rotate_mb: float = Field(32.0, gt=0, description="Size at which a log segment becomes a Parquet file, MB.")
     log_rotate_s: float = Field(900.0, gt=0, description="Age at which a log segment becomes a Parquet file, s.")
+    log_keep_days: float = Field(90.0, gt=0, description="Age at which a file of the request log is deleted, days.")
+    log_keep_mb: float = Field(20_000.0, gt=0, description="Size beyond which a project's oldest log files go, MB.")
     access_log: bool = Field(True, description="Write a line for every request, not only for failed ones.")
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """One project behind the server: which version answers whom, and what becomes of each answer."""
 
 import asyncio
+import json
 import logging
 import random
 import time
@@ -10,12 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from modelyard.errors import DataContractError, ModelyardError
 from modelyard.serving.batching import Batcher, Job, QueueFullError
 from modelyard.serving.canary import CanaryPolicy, Watch, is_chosen, reason_to_roll_back
-from modelyard.serving.loaded_version import Answered, LoadedVersion
+from modelyard.serving.inputs import decoded
+from modelyard.serving.loaded_version import Answered, LoadedVersion, NotANumberError
+from modelyard.serving.logs import place_of
 from modelyard.serving.request_log import Entry, Logged, RequestLog
 from modelyard.serving.shadow import Shadow
 from modelyard.serving.streams import Stream
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from modelyard.project import Project
     from modelyard.serving.metrics import Metrics
     from modelyard.serving.server_settings import ServingSettings
@@ -74,6 +79,7 @@ class ProjectService:
         self._timers: dict[str, Any] = {}
         self._batcher = Batcher(
             self._work,
+            self._log_settled,
             # What is too much for one request of this project is too much for one batch.
             max_rows=min(settings.max_batch_rows, project.api.max_rows or settings.max_batch_rows),
             max_wait_s=settings.max_wait_ms / 1000,
@@ -112,14 +118,16 @@ class ProjectService:
         answer: Answer = await self._batcher.submit(job, self.timeout_s)
         return answer
 
-    def stream(self, request: Any) -> tuple[str, Stream]:
+    def stream(self, request: Any, request_id: str) -> tuple[str, Stream]:
         """The champion's number, and its answer to one request piece by piece; the caller closes it.
 
         Raises:
             NotServingError: There is no champion.
             QueueFullError: As many streams as may be are under way.
         """
-        champion = self._serving()
+        champion, make = self._serving(), self.project.api.stream
+        if make is None:  # the route exists only where there is one
+            raise NotServingError(f"{self.project.name} does not stream.")
         if self._n_streams >= self.settings.max_streams:
             raise QueueFullError(
                 f"{self._n_streams} streams are under way already.",
@@ -127,24 +135,23 @@ class ProjectService:
             )
         self._n_streams += 1
         self._streams_gauge.set(self._n_streams)
-        stream = Stream(
-            lambda: self._pieces(champion, request),
-            name=f"stream-{self.project.name}",
-            timeout_s=self.timeout_s,
-            ended=self._stream_ended,
-        )
-        return champion.version, stream
+        job = Job(requests=[request], request_id=request_id)
 
-    def _pieces(self, champion: LoadedVersion, request: Any) -> Iterator[Any]:
-        """The pieces; runs in the stream's thread."""
-        api = self.project.api
-        if api.stream is None:  # the route exists only where there is one
-            raise NotServingError(f"{self.project.name} does not stream.")
-        return api.stream(champion.model, api.decode([request]))
+        def pieces() -> Iterator[Any]:
+            """Runs in the stream's thread."""
+            batch = _Batch([job], decoded(self.project, [request]))
+            job.served = _Served(time.time(), "stream", champion.version, batch, None)
+            return make(champion.model, batch.inputs)
 
-    def _stream_ended(self, is_whole: bool) -> None:
-        self._n_streams -= 1
-        self._streams_gauge.set(self._n_streams)
+        def ended(is_begun: bool) -> None:
+            """Runs on the loop."""
+            self._n_streams -= 1
+            self._streams_gauge.set(self._n_streams)
+            if is_begun and job.served is not None:
+                self._log(job.served, [self._logged(job, is_answered=True)])
+
+        name = f"stream-{self.project.name}"
+        return champion.version, Stream(pieces, name=name, timeout_s=self.timeout_s, ended=ended)
 
     def _serving(self) -> LoadedVersion:
         if self.champion is None:
@@ -196,81 +203,101 @@ class ProjectService:
         self._batch_rows.observe(sum(job.rows for job in jobs))
         self._queue_gauge.set(self._batcher.waiting_rows)
         answers: dict[Job, Any] = {}
-        if canary is not None:
-            share = self.settings.canary_share
-            chosen = [job for job in jobs if job.key and is_chosen(job.key, canary.version, share)]
-            answers = dict(self._canary_answers(canary, chosen))
-        rest = [job for job in jobs if job not in answers]
-        answers |= dict(self._answers(champion, rest, "champion", challenger))
+        for batch in self._decoded(jobs, answers):
+            if canary is not None:
+                share = self.settings.canary_share
+                chosen = [job for job in batch.jobs if job.key and is_chosen(job.key, canary.version, share)]
+                answers |= self._canary_answers(canary, batch.of(chosen))
+            rest = batch.of([job for job in batch.jobs if job not in answers])
+            answers |= self._answers(champion, rest, "champion", challenger)
         if canary is not None:
             self._judge(champion, canary)
         return [answers[job] for job in jobs]
 
-    def _canary_answers(self, canary: LoadedVersion, jobs: Sequence[Job]) -> list[tuple[Job, Answer]]:
+    def _decoded(self, jobs: Sequence[Job], answers: dict[Job, Any]) -> list["_Batch"]:
+        """``jobs`` decoded together; if that fails, each alone, and those that cannot be decoded get their answer."""
+        try:
+            return [_Batch(jobs, decoded(self.project, [request for job in jobs for request in job.requests]))]
+        except DataContractError as error:
+            if len(jobs) == 1:
+                answers[jobs[0]] = error
+                return []
+            return [batch for job in jobs for batch in self._decoded([job], answers)]
+
+    def _canary_answers(self, canary: LoadedVersion, batch: "_Batch") -> dict[Job, Any]:
         """What the canary answered; where it failed the champion is asked instead."""
         told = self.metrics.canary_requests
-        answered = []
-        for job, answer in self._answers(canary, jobs, "canary", None):
-            failed = isinstance(answer, Exception) and not isinstance(answer, DataContractError)
+        answered = {}
+        for job, answer in self._answers(canary, batch, "canary", None).items():
+            failed = isinstance(answer, Exception) and not _is_about_the_request(answer)
             told.labels(self.project.name, canary.version, "failed" if failed else "answered").inc()
             if not failed:
-                answered.append((job, answer))
+                answered[job] = answer
         return answered
 
     def _answers(
-        self, version: LoadedVersion, jobs: Sequence[Job], role: str, shadow: LoadedVersion | None
-    ) -> list[tuple[Job, Any]]:
-        """Predicts ``jobs`` together; if that fails, each alone, so that one of them cannot spoil the others."""
-        if not jobs:
-            return []
+        self, version: LoadedVersion, batch: "_Batch", role: str, shadow: LoadedVersion | None
+    ) -> dict[Job, Any]:
+        """Predicts the jobs together; if that fails, each alone, so that one of them cannot spoil the others."""
+        if not batch.jobs:
+            return {}
         watch = self._watches.setdefault(version.identity, Watch())
         started = time.perf_counter()
         try:
-            answered = version.answer([request for job in jobs for request in job.requests])
+            answered = version.answer(batch.inputs)
         except Exception as error:  # whatever a project's code meets becomes the answer of the job that caused it
-            if len(jobs) > 1:
-                return [pair for job in jobs for pair in self._answers(version, [job], role, shadow)]
-            if not isinstance(error, DataContractError):
+            if len(batch.jobs) > 1:
+                alone = [self._answers(version, batch.of([job]), role, shadow) for job in batch.jobs]
+                return {job: answer for answers in alone for job, answer in answers.items()}
+            if not _is_about_the_request(error):
                 watch.add(time.perf_counter() - started, failed=True)
                 self.metrics.prediction_errors.labels(self.project.name, version.version).inc()
-                where = {"project": self.project.name, "version": version.version, "request_id": jobs[0].request_id}
-                logger.error("a prediction failed: %r", error, extra=where)
-            return [(jobs[0], error)]
+                where = {"version": version.version, "request_id": batch.jobs[0].request_id}
+                logger.error("a prediction failed", extra={"project": self.project.name} | where | place_of(error))
+            return {batch.jobs[0]: error}
         seconds = time.perf_counter() - started
         self._timer(version.version).observe(seconds)
-        for _ in jobs:
+        for _ in batch.jobs:
             watch.add(seconds, failed=False)
-        return self._delivered(version, jobs, role, shadow, answered)
+        return self._delivered(version, batch, role, shadow, answered)
 
     def _delivered(
-        self, version: LoadedVersion, jobs: Sequence[Job], role: str, shadow: LoadedVersion | None, answered: Answered
-    ) -> list[tuple[Job, Any]]:
-        """Answers for ``jobs``; the log gets all of them and the shadow its share."""
-        self._log(version, role, [_logged(job, self.settings.log_share) for job in jobs], jobs, answered)
-        pairs, start = [], 0
-        for job in jobs:
+        self, version: LoadedVersion, batch: "_Batch", role: str, shadow: LoadedVersion | None, answered: Answered
+    ) -> dict[Job, Any]:
+        """Answers for the batch's jobs; the log remembers all of them and the shadow gets its share."""
+        served = _Served(time.time(), role, version.version, batch, answered.predictions)
+        answers: dict[Job, Any] = {}
+        start = 0
+        for job in batch.jobs:
             responses = answered.responses[start : start + job.rows]
             payloads = [response.__pydantic_serializer__.to_json(response) for response in responses]
-            pairs.append((job, Answer(version.version, payloads)))
+            answers[job], job.served = Answer(version.version, payloads), served
             if shadow is not None and self.settings.shadow_share and random.random() < self.settings.shadow_share:  # noqa: S311  # a sample, not a secret
-                self.shadow.offer(shadow, job.requests, responses, job)
+                self.shadow.offer(shadow, batch.inputs[start : start + job.rows], responses, job)
             start += job.rows
-        return pairs
+        return answers
 
-    def _log(
-        self,
-        version: LoadedVersion,
-        role: str,
-        logged: Sequence[Logged],
-        jobs: Sequence[Job],
-        answered: Answered,
-    ) -> None:
-        if any(one.is_sampled for one in logged):
-            requests = [request for job in jobs for request in job.requests]
-            self.log.append(Entry(time.time(), role, version.version, logged, requests, answered.predictions))
+    def _log_settled(self, jobs: Sequence[Job]) -> None:
+        """Logs what was answered, and nothing that was given up meanwhile; runs on the loop."""
+        for served in {id(job.served): job.served for job in jobs if job.served is not None}.values():
+            self._log(served, [self._logged(job, is_answered=job.is_answered) for job in served.batch.jobs])
 
-    def _log_shadow(self, version: LoadedVersion, requests: Sequence[Any], answered: Answered, job: Any) -> None:
-        self._log(version, "shadow", [_logged(job, self.settings.log_share)], [job], answered)
+    def _log_shadow(self, version: LoadedVersion, inputs: "pl.DataFrame", answered: Answered, job: Any) -> None:
+        served = _Served(time.time(), "shadow", version.version, _Batch([job], inputs), answered.predictions)
+        self._log(served, [self._logged(job, is_answered=True)._replace(has_media=False)])
+
+    def _log(self, served: "_Served", logged: Sequence[Logged]) -> None:
+        if any(one.is_kept for one in logged):
+            at, role, version, batch, predictions = served
+            self.log.append(Entry(at, role, version, logged, batch.inputs, predictions))
+
+    def _logged(self, job: Job, *, is_answered: bool) -> Logged:
+        """A job for the log; whether it is in the sample depends on its id alone, so its shadow is in it too."""
+        is_kept = is_answered and is_chosen(job.request_id, "log", self.settings.log_share)
+        wish = self.project.api.logged_media
+        has_media = is_kept and wish is not None and is_chosen(job.request_id, "media", wish.share)
+        as_of = [json.dumps(one) for one in job.features_as_of] if job.features_as_of else None
+        return Logged(job.request_id, job.rows, as_of, is_kept, has_media)
 
     def _judge(self, champion: LoadedVersion, canary: LoadedVersion) -> None:
         """Ends the canary if it has proved worse; the follower tells the registry."""
@@ -301,6 +328,35 @@ class ProjectService:
         return self._timers[version]
 
 
-def _logged(job: Job, share: float) -> Logged:
-    """A job for the log; whether it is in the sample depends on its id alone, so its shadow is in it too."""
-    return Logged(job.request_id, job.rows, job.features_as_of, is_chosen(job.request_id, "log", share))
+class _Batch(NamedTuple):
+    """Jobs and what ``decode`` made of their requests, row for row."""
+
+    jobs: Sequence[Job]
+    inputs: "pl.DataFrame"
+
+    def of(self, jobs: Sequence[Job]) -> "_Batch":
+        """Some of the jobs, in their order, with their rows."""
+        if len(jobs) == len(self.jobs):
+            return self
+        wanted, start = set(jobs), 0
+        rows: list[int] = []
+        for job in self.jobs:
+            if job in wanted:
+                rows += range(start, start + job.rows)
+            start += job.rows
+        return _Batch(jobs, self.inputs[rows])
+
+
+class _Served(NamedTuple):
+    """What was predicted together, until it is known whom it reached."""
+
+    served_at: float
+    role: str
+    version: str
+    batch: _Batch
+    predictions: "pl.DataFrame | None"
+
+
+def _is_about_the_request(error: Exception) -> bool:
+    """Whether another version would say the same: the values are at fault, not the model."""
+    return isinstance(error, DataContractError) and not isinstance(error, NotANumberError)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelyard.serving.loaded_version import Answered, LoadedVersion
+from modelyard.serving.logs import place_of
 from modelyard.serving.worker_thread import WorkerThread
 
 if TYPE_CHECKING:
+    import polars as pl
     from pydantic import BaseModel
 
     from modelyard.serving.metrics import Metrics
@@ -26,11 +28,11 @@ class Shadow:
     Args:
         project: The project's name.
         metrics: Where agreement is counted.
-        seen: Called as ``seen(version, requests, answered)`` with what the challenger would have said.
+        seen: Called as ``seen(version, inputs, answered, about)`` with what the challenger would have said.
     """
 
     def __init__(
-        self, project: str, metrics: "Metrics", seen: "Callable[[LoadedVersion, Sequence[Any], Answered, Any], None]"
+        self, project: str, metrics: "Metrics", seen: "Callable[[LoadedVersion, pl.DataFrame, Answered, Any], None]"
     ) -> None:
         self._project, self._metrics, self._seen = project, metrics, seen
         self._worker = WorkerThread(f"shadow-{project}")
@@ -39,16 +41,14 @@ class Shadow:
         self._version = ""
         self._agreement: dict[str, Agreement] = {}
 
-    def offer(
-        self, version: LoadedVersion, requests: "Sequence[BaseModel]", answers: "Sequence[BaseModel]", about: Any
-    ) -> None:
-        """Scores ``requests`` with ``version`` later and compares with the champion's ``answers``."""
+    def offer(self, version: LoadedVersion, inputs: "pl.DataFrame", answers: "Sequence[BaseModel]", about: Any) -> None:
+        """Scores ``inputs`` with ``version`` later and compares with the champion's ``answers``."""
         with self._lock:
-            if self._waiting_rows + len(requests) > _MOST_WAITING_ROWS:
-                self._metrics.shadow_rows.labels(self._project, version.version, "left_out").inc(len(requests))
+            if self._waiting_rows + inputs.height > _MOST_WAITING_ROWS:
+                self._metrics.shadow_rows.labels(self._project, version.version, "left_out").inc(inputs.height)
                 return
-            self._waiting_rows += len(requests)
-        self._worker.post(self._score, version, requests, answers, about)
+            self._waiting_rows += inputs.height
+        self._worker.post(self._score, version, inputs, answers, about)
 
     def report(self) -> dict[str, Any]:
         """The challenger's agreement with the champion so far: field to rows and share or difference."""
@@ -61,22 +61,21 @@ class Shadow:
         self._worker.close(_LAST_ROWS_S)
 
     def _score(
-        self, version: LoadedVersion, requests: "Sequence[BaseModel]", answers: "Sequence[BaseModel]", about: Any
+        self, version: LoadedVersion, inputs: "pl.DataFrame", answers: "Sequence[BaseModel]", about: Any
     ) -> None:
         rows = self._metrics.shadow_rows
         try:
-            answered = version.answer(requests)
-            rows.labels(self._project, version.version, "scored").inc(len(requests))
+            answered = version.answer(inputs)
+            rows.labels(self._project, version.version, "scored").inc(inputs.height)
             self._compare(version.version, answers, answered.responses)
-            self._seen(version, requests, answered, about)
-        except Exception:  # the challenger's bugs are its own: counted, logged, and nobody's answer
-            rows.labels(self._project, version.version, "failed").inc(len(requests))
-            logger.exception(
-                "the shadow could not answer", extra={"project": self._project, "version": version.version}
-            )
+            self._seen(version, inputs, answered, about)
+        except Exception as error:  # the challenger's bugs are its own: counted, logged, and nobody's answer
+            rows.labels(self._project, version.version, "failed").inc(inputs.height)
+            whose = {"project": self._project, "version": version.version}
+            logger.error("the shadow could not answer", extra=whose | place_of(error))
         finally:
             with self._lock:
-                self._waiting_rows -= len(requests)
+                self._waiting_rows -= inputs.height
 
     def _compare(self, version: str, champions: "Sequence[BaseModel]", shadows: "Sequence[BaseModel]") -> None:
         with self._lock:

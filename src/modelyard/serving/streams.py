@@ -31,7 +31,7 @@ class Stream:
         pieces: Called in the stream's thread; returns an iterator over values that JSON knows.
         name: Of the thread.
         timeout_s: Seconds until it is given up.
-        ended: Called once, with whether all pieces were taken.
+        ended: Called once, with whether at least one piece was made.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Stream:
         self._iterator: Iterator[Any] | None = None
         self._worker = WorkerThread(name)
         self._deadline = time.monotonic() + timeout_s
-        self._is_whole = self._is_closed = False
+        self._is_begun = self._is_closed = False
 
     async def next(self) -> bytes | None:
         """The next piece as JSON; None after the last one.
@@ -52,7 +52,7 @@ class Stream:
         """
         async with asyncio.timeout(self.remaining_s()):
             piece = await self._worker.run(self._advance)
-        self._is_whole = piece is None
+        self._is_begun = True
         return piece
 
     def remaining_s(self) -> float:
@@ -70,7 +70,7 @@ class Stream:
         if not self._is_closed:
             self._is_closed = True
             self._worker.close()
-            self._ended(self._is_whole)
+            self._ended(self._is_begun)
 
 
 class EventStream(Response):

@@ -2,7 +2,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from modelyard.monitoring.columns import bins_of, count, describe, is_watchable, n_bins_of, widened
+from modelyard.monitoring.columns import bins_of, count, describe, n_bins_of, widened
+from modelyard.watched_columns import is_watchable
 
 
 def test_quantiles_make_bins_of_equal_size():

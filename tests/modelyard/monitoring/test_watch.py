@@ -13,8 +13,9 @@ from modelyard.monitoring.html_report import _head
 from modelyard.monitoring.performance import is_worse, label_folder
 from modelyard.monitoring.windows import window_of
 from modelyard.projects import load_project
-from modelyard.serving.log_segments import SEGMENT_SUFFIX, served_folder
-from modelyard.serving.request_log import Entry, Logged, lines_of
+from modelyard.serving.log_segments import SEGMENT_SUFFIX, record_of, served_folder
+from modelyard.serving.request_log import Entry, Logged, rows_of
+from pipelines.fraud_detection.serve import decode
 from tests.modelyard.monitoring.conftest import PROJECT, examples_of, last_week
 
 NOW = datetime(2026, 5, 31, 12, tzinfo=UTC)
@@ -25,13 +26,14 @@ def serve(watched, rows, served_at=NOW - timedelta(hours=3), role="champion", ve
     project = load_project(PROJECT)
     fields = [name for name in project.api.request.model_fields if name in rows.columns]
     requests = [project.api.request.model_validate(row) for row in rows.select(fields).iter_rows(named=True)]
-    logged = [Logged(f"request-{number}", 1, None, True) for number in range(rows.height)]
-    predictions = project.predict(watched.model, project.api.decode(requests))
-    entry = Entry(served_at.timestamp(), role, version, logged, requests, predictions)
+    logged = [Logged(f"request-{number}", 1) for number in range(rows.height)]
+    inputs = project.api.decode(requests)
+    predictions = project.predict(watched.model, inputs) if role != "stream" else None
+    entry = Entry(served_at.timestamp(), role, version, logged, inputs, predictions)
     folder = served_folder(PROJECT)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{version}-{role}{SEGMENT_SUFFIX}"
-    path.write_bytes(b"".join(lines_of(entry, {"customer_id"})))
+    path.write_bytes(record_of(rows_of(project, entry)))
 
 
 def run(*options):
@@ -87,6 +89,34 @@ def test_a_drifted_window_with_labels(in_service, drifted_rows):
     assert result.output.count("ALARM  ") == min(n_alarms, 10)
     assert (f"and {n_alarms - 10} more alarms" in result.output) == (n_alarms > 10)
     assert is_tracked(n_alarms=n_alarms)
+
+
+def test_the_log_is_read_as_it_is_streams_included_and_what_is_damaged_is_counted(in_service, monkeypatch):
+    rows = customers(last_week(in_service.examples), 300)
+    serve(in_service, rows.head(400))
+    serve(in_service, rows.tail(rows.height - 400), role="stream")
+    (served_folder(PROJECT) / f"broken{SEGMENT_SUFFIX}").write_bytes(b"garbage")
+    api = load_project(PROJECT).api
+    monkeypatch.setattr(type(api.example), "model_validate", None)  # neither validated nor decoded a second time
+    object.__setattr__(api, "decode", None)
+    try:
+        result = run("--window", "7d")
+    finally:
+        object.__setattr__(api, "decode", decode)
+    assert result.exit_code == 0, result.output
+    assert "1 rows of the log cannot be read and are set aside" in result.output
+    verdict = json.loads((reports(in_service) / "latest.json").read_text())
+    assert (verdict["n_rows"], verdict["n_set_aside"]) == (rows.height, 1)
+    assert [finding for finding in verdict["quality"] if finding["kind"] == "missing"] == []
+
+
+def test_one_row_of_the_year_1_blinds_nobody(in_service, drifted_rows):
+    serve(in_service, drifted_rows)
+    first = drifted_rows.with_columns(pl.lit(datetime(1, 1, 1, tzinfo=UTC)).alias("event_time")).head(1)
+    serve(in_service, first, version="1", served_at=NOW - timedelta(hours=4), role="canary")
+    assert run("--window", "7d").exit_code == ALARM_EXIT_STATUS
+    verdict = json.loads((reports(in_service) / "latest.json").read_text())
+    assert (verdict["n_rows"], verdict["is_drifted"]) == (drifted_rows.height + 1, True)
 
 
 @pytest.mark.parametrize(("n_alarms", "folded"), [(0, None), (10, None), (12, "<summary>2 more alarms</summary>")])

@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.serving.canary import Behaviour, CanaryPolicy, Watch, is_chosen, reason_to_roll_back
 from modelyard.serving.log_segments import read_served
-from tests.modelyard.serving.toy import TOY, order, toy_server, version
+from tests.modelyard.serving.toy import order, toy_server, version
 
 PREDICT = "/v1/toy/predict"
 
@@ -17,8 +17,8 @@ def anyio_backend():
 
 
 @pytest.fixture(autouse=True)
-def _toy(data_directory, monkeypatch):
-    monkeypatch.setattr("modelyard.serving.log_segments.load_project", lambda name: TOY)
+def _toy(data_directory):
+    pass
 
 
 def behaviour(requests=1000, errors=0, p95_s=0.010):
@@ -133,7 +133,7 @@ async def test_the_shadow_scores_without_touching_answers():
         assert report["fields"]["is_high"] == {"rows": 20, "equal_share": pytest.approx(17 / 20)}
         text = (await client.get("/metrics")).text
         assert 'modelyard_shadow_agreement{field="is_high",project="toy",version="2"} 0.85' in text
-    rows = read_served("toy")
+    rows = read_served("toy").rows
     assert sorted(rows["role"].to_list()) == ["champion"] * 20 + ["shadow"] * 20
     pairs = rows.pivot(on="role", index="request_id", values="price").select("champion", "shadow")
     assert pairs.filter(pairs["shadow"] != pairs["champion"] * 1.5).is_empty()
