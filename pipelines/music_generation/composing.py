@@ -1,115 +1,109 @@
-"""How is music drawn from the network? Frame by frame, each from the lowest key up, warmer or cooler."""
+"""Composing: frames are drawn from the network one after another, each as a chord from its lowest note up.
+
+A chord is a sequence of tokens: its keys in ascending order, then :data:`END`. The NADE gives the chance that the next
+sounding key above the last one is this or that, so the sequence has the probability of the chord.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from modelyard.files import atomic_directory
-from pipelines.music_generation.midi import to_midi
-from pipelines.music_generation.rolls import N_KEYS
-from pipelines.music_generation.sound import to_wav
+import numpy as np
+
+from modelyard.tasks.generation import sample
+from pipelines.music_generation.rolls import N_KEYS, Roll
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Generator, Tensor
 
-    from pipelines.music_generation.model import MusicModel
     from pipelines.music_generation.network import RollNetwork
-    from pipelines.music_generation.rolls import Roll
+
+END = N_KEYS
+"""The token behind the highest note of a chord."""
 
 
 def compose(
-    network: RollNetwork, beginning: Roll, style: NDArray[np.float32], n_frames: int, temperature: float, seed: int
+    network: RollNetwork,
+    beginnings: Roll,
+    n_frames: int,
+    *,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int = 0,
 ) -> Roll:
-    """Goes on from beginnings of equal length; the same seed gives the same notes.
+    """Returns the frames that follow beginnings of equal length; the same seed gives the same notes.
 
     Args:
         network: In evaluation mode.
-        beginning: Shape (B, P, 88); P may be 0: from silence.
-        style: Pace and mode of the collection, (B, 2), NaN where not known.
-        n_frames: N, frames to draw.
-        temperature: Log-odds are divided by it: 1 as learnt, below bolder where sure, towards 0 always the likelier.
+        beginnings: Shape (B, P, 88); P may be 0: from silence.
+        n_frames: N, frames to compose.
+        temperature: Of the choice of the next note; 1: as learnt, below: safer, above: bolder.
+        top_p: Only the likeliest next notes whose chances add up to it are drawn from; 1: all.
         seed: Of torch's generator.
 
     Returns:
-        The frames that follow, shape (B, N, 88).
+        Shape (B, N, 88).
     """
-    import numpy as np
+    frames = islice(compose_frames(network, beginnings, temperature=temperature, top_p=top_p, seed=seed), n_frames)
+    return np.stack(list(frames), axis=1)
+
+
+def compose_frames(
+    network: RollNetwork, beginnings: Roll, *, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0
+) -> Iterator[Roll]:
+    """Yields the frames of :func:`compose` one by one, each of shape (B, 88), without end."""
     import torch
 
     device = next(network.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    before = np.concatenate([np.zeros((len(beginning), 1, N_KEYS), bool), beginning], axis=1)
-    frames = torch.from_numpy(before.astype(np.float32)).to(device)
-    known = torch.tensor(style, device=device)
-    drawn, state = [], None
+    generator = torch.Generator(device).manual_seed(seed)
+    silence = np.zeros((len(beginnings), 1, N_KEYS), bool)
+    frames = torch.from_numpy(np.concatenate([silence, beginnings], axis=1)).to(device)
     with torch.inference_mode():
-        for _ in range(n_frames):
-            hidden, state = network.hear(frames, known, state)
-            chance = torch.rand((len(frames), N_KEYS), generator=generator).to(device)
-            frames = _chord(network, hidden[:, -1], frames[:, -1], chance, temperature)[:, None]
-            drawn.append(frames.cpu().numpy() > 0)
-    return np.concatenate(drawn, axis=1)
+        encoded, state = network.encode(frames)
+    hidden, frame = encoded[:, -1], frames[:, -1]
+    while True:
+        with torch.inference_mode():  # ends before the yield, so that the caller is not in it
+            frame = _draw_chord(network, hidden, frame, generator, temperature, top_p)
+            hidden, state = network.encode_next(frame, state)
+        yield frame.cpu().numpy()
 
 
-def _chord(network: RollNetwork, hidden: Tensor, last: Tensor, chance: Tensor, temperature: float) -> Tensor:
-    """Draws one frame (B, 88) from the lowest key up; ``chance`` (B, 88) holds a uniform number for each key.
+def _draw_chord(
+    network: RollNetwork, hidden: Tensor, last_frame: Tensor, generator: Generator, temperature: float, top_p: float
+) -> Tensor:
+    """Returns one frame, bool (B, 88), given the hidden states (B, H) and the frame before."""
+    import torch
+    from torch.nn.functional import one_hot
 
-    A key that stays silent adds nothing to what the next one hears. So the log-odds of all keys above the last sounding
-    one are computed at once, and the first of them that sounds is kept: a step for each note, not for each key.
+    logits = network.key_logits(hidden, last_frame)
+
+    def step(note: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        is_key = one_hot(note + 1, N_KEYS + 2)[:, 1:-1]  # all 0 before the first note and after the last
+        context = context + is_key.float() @ network.nade_in
+        return next_note_logits(logits + network.chord_bias(context), note), context
+
+    chord = torch.zeros(len(hidden), N_KEYS + 1, dtype=torch.bool, device=hidden.device)
+    before_the_first = torch.full((len(hidden),), -1, device=hidden.device)
+    notes = sample(step, before_the_first, network.nade_bias(hidden), generator, temperature=temperature, top_p=top_p)
+    while not chord[:, END].all():  # a chord that has ended gets END again
+        chord.scatter_(1, next(notes)[:, None], True)
+    return chord[:, :END]
+
+
+def next_note_logits(logits: Tensor, note: Tensor) -> Tensor:
+    """Returns the log-probability that each key, or :data:`END`, comes next in a chord, (B, 89).
+
+    Key k comes next if it sounds and no key between the last note and k does: log p(k) + the sum of log(1 - p(j)).
+
+    Args:
+        logits: Of the keys, (B, 88), given the frame's notes so far.
+        note: The last of these, (B,): -1 before the first, :data:`END` behind the last.
     """
     import torch
+    from torch.nn.functional import pad, softplus
 
-    alone, heard = network.alone(hidden, last), network.lean(hidden)
-    threshold = torch.logit(chance, eps=1e-7) * temperature
-    frame, keys = torch.zeros_like(alone), torch.arange(N_KEYS, device=alone.device)
-    lowest = torch.zeros(len(alone), 1, dtype=torch.long, device=alone.device)
-    while True:
-        sounds = (alone + network.said(heard) > threshold) & (keys >= lowest)
-        has_note = sounds.any(dim=1)
-        if not has_note.any():
-            return frame
-        note = sounds.float().argmax(dim=1)
-        frame[has_note, note[has_note]] = 1
-        heard = heard + network.added[note] * has_note[:, None]
-        lowest = torch.where(has_note, note + 1, N_KEYS)[:, None]
-
-
-def write_sample(roll: Roll, folder: Path) -> None:
-    """Writes ``piece.mid``, ``piece.wav`` and ``piece.png`` into a new folder: all of them or nothing.
-
-    Args:
-        roll: Shape (T, 88).
-        folder: Does not exist yet.
-    """
-    from pipelines.music_generation.figures import piano_roll
-
-    with atomic_directory(folder) as new:
-        (new / "piece.mid").write_bytes(to_midi(roll))
-        (new / "piece.wav").write_bytes(to_wav(roll))
-        piano_roll(roll).savefig(new / "piece.png", dpi=150)
-
-
-def compose_sample(
-    model: MusicModel, folder: Path, n_frames: int = 64, temperature: float = 0.9, seed: int = 0
-) -> Roll:
-    """Composes a piece from silence and writes it with :func:`write_sample`.
-
-    Args:
-        model: A trained model.
-        folder: Does not exist yet.
-        n_frames: Length.
-        temperature: 1 as learnt, below safer.
-        seed: Another seed, another piece.
-
-    Returns:
-        The piece, shape (T, 88).
-    """
-    import numpy as np
-
-    nothing, unknown = np.zeros((1, 0, N_KEYS), bool), np.full((1, 2), np.nan, np.float32)
-    roll: Roll = compose(model.network, nothing, unknown, n_frames, temperature, seed)[0]
-    write_sample(roll, folder)
-    return roll
+    is_above = torch.arange(N_KEYS, device=logits.device) > note[:, None]
+    silent_until = pad((-softplus(logits) * is_above).cumsum(dim=1), (1, 0))
+    return pad((-softplus(-logits)).masked_fill(~is_above, -float("inf")), (0, 1)) + silent_until

@@ -6,36 +6,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+import polars as pl
 from pydantic import Field
 
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.parameters import SourceParameters
 from modelyard.records import Column, Contract, Media
-from modelyard.tasks.earlier_rows import UNKNOWN
-from pipelines.music_generation import laws
-from pipelines.music_generation.grammar import SimulationParameters, simulate
-from pipelines.music_generation.own_midi import read_own_midi
+from modelyard.tasks.own_media import read_own_media
+from pipelines.music_generation import descriptors
+from pipelines.music_generation.midi import read_midi
+from pipelines.music_generation.rolls import N_KEYS, Roll, column_of
+from pipelines.music_generation.simulator import SimulationParameters, simulate
 
 if TYPE_CHECKING:
-    import polars as pl
     from great_expectations.expectations.expectation import Expectation
 
-    from pipelines.music_generation.rolls import Roll
+UNKNOWN = "unknown"
+"""Collection of own pieces that are in no sub-folder."""
 
 CONTRACT = Contract(
     key="piece_id",
     event_time="event_time",
-    target="n_notes_count",
     columns=(
         Column(name="piece_id", dtype="string", description="Identifies the piece."),
         Column(name="event_time", dtype="datetime", description="When it came in; the publication's day if unknown."),
         Column(name="collection_id", dtype="string", description=f"Where it is from; '{UNKNOWN}' if not known."),
-        Column(
-            name="n_notes_count",
-            dtype="int64",
-            description="Keys that sound, over all frames: the size of what is predicted, the roll itself.",
-        ),
-        *laws.COLUMNS,
+        *descriptors.COLUMNS,
     ),
     media=(
         Media(
@@ -46,7 +43,7 @@ CONTRACT = Contract(
         ),
     ),
 )
-"""What records promise."""
+"""What records promise. There is no target: each frame is what the frames before are to predict."""
 
 _PUBLISHED = datetime(2012, 6, 27, tzinfo=UTC)
 """Boulanger-Lewandowski et al., ICML 2012: the pieces name no time of their own."""
@@ -67,11 +64,11 @@ class IngestParameters(SourceParameters):
     simulation: SimulationParameters = Field(SimulationParameters(), description="The simulated composers.")
     path: str = Field("", description="Own data: a folder of MIDI files.")
     frames_per_quarter: int = Field(1, ge=1, le=24, description="Own data: frames in a quarter note.")
-    fewest_frames: int = Field(8, ge=2, le=10_000, description="Shorter pieces go to quarantine.")
+    min_frames: int = Field(8, ge=2, le=10_000, description="Shorter pieces go to quarantine.")
 
 
 def ingest(params: IngestParameters) -> pl.DataFrame:
-    """Brings the configured source's pieces.
+    """Returns the pieces of the configured source.
 
     Args:
         params: See :class:`IngestParameters`.
@@ -87,32 +84,20 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
     match params.source:
         case "simulated":
             rows, rolls = simulate(params.simulation)
-            return with_rolls(rows.drop("lowest_nll_nats"), rolls)
+            return with_rolls(rows.drop("min_nll_nats"), rolls)
         case "public":
             return with_rolls(*_public(params.dataset))
         case "own":
-            if not params.path:
-                raise ConfigurationError(
-                    "No own pieces are named.",
-                    where="music_generation.ingest.path",
-                    way_out="set it to a folder of MIDI files",
-                )
-            return with_rolls(*read_own_midi(Path(params.path), params.frames_per_quarter))
+            return with_rolls(*_own(params))
 
 
 def with_rolls(rows: pl.DataFrame, rolls: list[Roll]) -> pl.DataFrame:
-    """Puts N rolls, and what is measured on them, beside the N rows they belong to."""
-    import polars as pl
-
-    from pipelines.music_generation.rolls import column_of
-
-    n_notes = pl.Series("n_notes_count", [int(roll.sum()) for roll in rolls], dtype=pl.Int64)
-    return rows.hstack([n_notes]).hstack(laws.describe(rolls)).hstack([column_of(rolls)])
+    """Returns N rows with their N rolls and the rolls' descriptors beside them."""
+    return rows.hstack(descriptors.describe(rolls)).hstack([column_of(rolls)])
 
 
 def _public(name: Literal["jsb_chorales", "nottingham"]) -> tuple[pl.DataFrame, list[Roll]]:
-    """The official parts of a data set; a MATLAB file holds no code, unlike a pickle."""
-    import polars as pl
+    """Returns the official parts of a data set; a MATLAB file holds no code, unlike a pickle."""
     from scipy.io import loadmat  # type: ignore[import-untyped]  # scipy has no types
 
     from modelyard.public_data.fetch import fetch
@@ -136,8 +121,28 @@ def _public(name: Literal["jsb_chorales", "nottingham"]) -> tuple[pl.DataFrame, 
     return rows, [roll for rolls in parts.values() for roll in rolls]
 
 
+def _own(params: IngestParameters) -> tuple[pl.DataFrame, list[Roll]]:
+    """Returns a user's MIDI files; the sub-folder that a file is in is its collection."""
+    if not params.path:
+        raise ConfigurationError(
+            "No own pieces are named.",
+            where="music_generation.ingest.path",
+            way_out="set it to a folder of MIDI files",
+        )
+    rows, rolls = read_own_media(
+        Path(params.path),
+        lambda content: read_midi(content, params.frames_per_quarter),
+        media="roll",
+        blank=np.zeros((1, N_KEYS), bool),
+        endings=(".mid", ".midi"),
+        key="piece_id",
+    )
+    folder = pl.col("piece_id").str.extract(r"^(.+)/[^/]*$")
+    return rows.with_columns(folder.fill_null(UNKNOWN).alias("collection_id")), rolls
+
+
 def expectations(params: IngestParameters) -> list[Expectation]:
-    """What pieces must look like; the spine adds what the contract says (columns, types, key, missing values).
+    """Returns what pieces must look like; the spine adds what the contract says (columns, types, key, missing values).
 
     Args:
         params: Those of :func:`ingest`; they decide how short a piece may be.
@@ -145,12 +150,12 @@ def expectations(params: IngestParameters) -> list[Expectation]:
     import great_expectations.expectations as gxe
 
     bounds = {
-        "notes_per_frame_ratio": (0.2, 15, "Between a fifth and 15 keys sound at once: else it is no piece for hands."),
+        "notes_per_frame_ratio": (0.2, 15, "A fifth to 15 keys sound at once: two hands play no more."),
         "mean_pitch_semitone": (30, 100, "The mean pitch is where instruments and voices are."),
         "range_semitone": (2, 87, "A piece has more than one note, and all of them are on the piano."),
         "silence_share": (0, 0.8, "At least a fifth of the frames sounds."),
         "in_key_share": (0.4, 1, "Two fifths of the notes are in the estimated key: chance alone gives more."),
-        "n_frames_count": (params.fewest_frames, None, f"A piece has at least {params.fewest_frames} frames."),
+        "n_frames_count": (params.min_frames, None, f"A piece has at least {params.min_frames} frames."),
         "tonic_index": (0, 11, "There are twelve tonics."),
     }
     return [

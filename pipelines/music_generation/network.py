@@ -1,99 +1,122 @@
-"""The network: an LSTM over frames; each of the 88 keys of the next one, alone and given the frame's lower keys.
+"""The network: an LSTM over frames, and the chance of each of the next frame's 88 keys.
 
-Imported only inside functions: this module needs torch. Shapes: B batch, T frames, W width, U chord units.
+Imported only inside functions: this module needs torch. Shapes: B batch, T frames, H hidden size, U NADE size.
 """
 
 from __future__ import annotations
 
+from typing import Generic, NamedTuple, TypeVar
+
 import torch
 from torch import Tensor, nn
 
-from pipelines.music_generation.model import LogOdds
 from pipelines.music_generation.rolls import N_KEYS
 
 State = tuple[Tensor, Tensor]
-"""What the LSTM remembers: hidden and cell, each (n_layers, B, W)."""
+"""State of the LSTM: hidden and cell, each (n_layers, B, H)."""
+
+Values = TypeVar("Values")
+
+
+class Logits(NamedTuple, Generic[Values]):
+    """Log-odds that each key sounds in a frame: tensors or arrays of one shape, (..., T, 88).
+
+    Args:
+        independent: Given the frames before: what the published results score.
+        joint: Given the frames before and the lower keys of the frame itself, so that the product over the keys is the
+            probability of the whole chord: what music is drawn from.
+    """
+
+    independent: Values
+    joint: Values
 
 
 class RollNetwork(nn.Module):
-    """Frames so far to the log-odds of the next one's keys.
+    """Maps the frames so far to the logits of the next frame's keys.
 
-    An LSTM (Hochreiter and Schmidhuber 1997) with a neural autoregressive density estimator over the keys of a frame
-    (Boulanger-Lewandowski, Bengio, Vincent 2012, RNN-NADE): a hidden layer that every sounding key adds to.
+    An LSTM (Hochreiter and Schmidhuber 1997) with a neural autoregressive density estimator over the keys of a frame:
+    RNN-NADE (Boulanger-Lewandowski, Bengio and Vincent 2012, https://arxiv.org/abs/1206.6392). What distinguishes it
+    from the paper's: the NADE corrects logits that already stand for independent keys.
 
     Args:
-        width: Units of each layer.
+        hidden_size: Units of each layer, H.
         n_layers: Layers of the LSTM.
-        n_chord_units: Units of the layer that the lower keys of a frame add to.
+        nade_size: Hidden units of the NADE, U.
         dropout: Share of units dropped while training, before, between and after the layers.
-        usual_style: The collections' mean style, used where a collection's is not known.
     """
 
-    def __init__(
-        self, width: int, n_layers: int, n_chord_units: int, dropout: float, usual_style: tuple[float, float]
-    ) -> None:
+    def __init__(self, hidden_size: int, n_layers: int, nade_size: int, dropout: float) -> None:
         super().__init__()
-        self.register_buffer("usual_style", torch.tensor(usual_style))
-        self.read = nn.Linear(N_KEYS + len(usual_style), width)
-        self.drop = nn.Dropout(dropout)
-        self.lstm = nn.LSTM(width, width, n_layers, batch_first=True, dropout=dropout if n_layers > 1 else 0.0)
-        self.write = nn.Linear(width, N_KEYS)
-        self.follow = nn.Linear(N_KEYS, N_KEYS, bias=False)
-        nn.init.zeros_(self.follow.weight)  # what follows from the last frame alone is learnt first
-        nn.init.constant_(self.write.bias, -3.0)  # about one key in twenty sounds
-        self.lean = nn.Linear(width, n_chord_units)
-        self.added = nn.Parameter(torch.randn(N_KEYS, n_chord_units) / 8)
-        self.answer = nn.Parameter(torch.zeros(N_KEYS, n_chord_units))  # at first every key answers alone
+        self.input = nn.Linear(N_KEYS, hidden_size)
+        self.dropout = nn.Dropout(dropout)
+        self.lstm = nn.LSTM(
+            hidden_size, hidden_size, n_layers, batch_first=True, dropout=dropout if n_layers > 1 else 0.0
+        )
+        self.output = nn.Linear(hidden_size, N_KEYS)
+        self.skip = nn.Linear(N_KEYS, N_KEYS, bias=False)
+        nn.init.zeros_(self.skip.weight)  # what follows from the last frame alone is learnt first
+        nn.init.constant_(self.output.bias, -3.0)  # about one key in twenty sounds
+        self.nade_bias = nn.Linear(hidden_size, nade_size)
+        self.nade_in = nn.Parameter(torch.randn(N_KEYS, nade_size) / 8)
+        self.nade_out = nn.Parameter(torch.zeros(N_KEYS, nade_size))  # at first the keys are independent
 
-    def forward(self, before: Tensor, style: Tensor, now: Tensor) -> LogOdds[Tensor]:
-        """Log-odds of frames that are known, each from those before it and its own lower keys.
+    def forward(self, before: Tensor, now: Tensor) -> Logits[Tensor]:
+        """Returns the logits of known frames, each given those before it (and its own lower keys).
 
         Args:
-            before: The frames before each, (B, T, 88), 0 and 1; silence stands before the first.
-            style: Pace and mode of the collection, (B, 2), NaN where not known.
+            before: The frame before each, (B, T, 88), 0 and 1; silence stands before the first.
             now: The frames themselves, (B, T, 88).
         """
-        hidden, _ = self.hear(before, style)
-        alone = self.alone(hidden, before)
-        # What a key hears changes only above a sounding one: about five different sums in a frame instead of 88.
+        hidden, _ = self.encode(before)
+        independent = self.key_logits(hidden, before)
+        # The NADE's input changes only above a sounding key: about five different sums in a frame instead of 88.
         sounding = now.float()
         n_lower = (sounding.cumsum(dim=-1) - sounding).long()
         counts = torch.arange(int(n_lower.max()) + 1, device=now.device)[:, None]
         lowest = sounding[..., None, :] * (n_lower[..., None, :] < counts)  # (B, T, n, 88): none, the lowest, the two …
-        said = self.said(self.lean(hidden)[..., None, :] + lowest @ self.added)
-        return LogOdds(alone, alone.detach() + said.gather(-2, n_lower[..., None, :]).squeeze(-2))
+        biases = self.chord_bias(self.nade_bias(hidden)[..., None, :] + lowest @ self.nade_in)
+        # The joint loss must not move the independent logits, which are scored on their own.
+        return Logits(independent, independent.detach() + biases.gather(-2, n_lower[..., None, :]).squeeze(-2))
 
-    def hear(self, before: Tensor, style: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """What is remembered after each frame, (B, T, W), and the state to go on from.
-
-        Args:
-            before: As above.
-            style: As above.
-            state: What was remembered; None: nothing.
-        """
-        usual: Tensor = self.usual_style  # type: ignore[assignment]  # a buffer
-        relative = 4 * (torch.where(style.isnan(), usual, style) - usual)
-        frames = before.float()
-        inputs = torch.cat([frames, relative[:, None].expand(-1, frames.shape[1], -1)], dim=2)
-        hidden, state = self.lstm(self.drop(torch.relu(self.read(inputs))), state)
-        return self.drop(hidden), state
-
-    def alone(self, hidden: Tensor, before: Tensor) -> Tensor:
-        """Log-odds of each key given the frames before, (B, T, 88)."""
-        answer: Tensor = self.write(hidden) + self.follow(before.float())
-        return answer
-
-    def said(self, heard: Tensor) -> Tensor:
-        """What is added to the log-odds of each key alone, (..., 88), where (..., U) is heard.
+    def encode(self, before: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Returns the hidden states after each frame, (B, T, H), and the state to continue from.
 
         Args:
-            heard: What the past and the lower keys that sound add up to.
+            before: Frames, (B, T, 88).
+            state: Of the frames before these; None: there are none.
         """
-        return torch.tanh(heard) @ self.answer.T
+        hidden, state = self.lstm(self.dropout(torch.relu(self.input(before.float()))), state)
+        return self.dropout(hidden), state
+
+    def encode_next(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+        """Returns what :meth:`encode` does for one more frame (B, 88), without dropout: hidden (B, H), and the state.
+
+        On a CPU, ``nn.LSTM`` packs its weights anew in each call, which takes ten times as long as a step.
+        """
+        hidden = torch.relu(self.input(frame.float()))
+        states, cells = [], []
+        for weights, layer_state in zip(self.lstm.all_weights, zip(*state, strict=True), strict=True):
+            hidden, cell = torch.lstm_cell(hidden, layer_state, *weights)
+            states.append(hidden)
+            cells.append(cell)
+        return hidden, (torch.stack(states), torch.stack(cells))
+
+    def key_logits(self, hidden: Tensor, before: Tensor) -> Tensor:
+        """Returns the logits of independent keys, (..., 88), given hidden states (..., H) and the last frames."""
+        logits: Tensor = self.output(hidden) + self.skip(before.float())
+        return logits
+
+    def chord_bias(self, context: Tensor) -> Tensor:
+        """Returns what is added to each key's logit, (..., 88).
+
+        Args:
+            context: ``nade_bias`` of the hidden state plus ``nade_in`` of each lower key that sounds, (..., U).
+        """
+        return torch.tanh(context) @ self.nade_out.T
 
 
-def transposed(frames: Tensor, semitones: Tensor) -> Tensor:
-    """Frames (B, T, 88) higher by (B,) semitones each; what leaves the piano is silent."""
+def transpose(frames: Tensor, semitones: Tensor) -> Tensor:
+    """Returns frames (B, T, 88) raised by (B,) semitones each; what leaves the piano is silent."""
     source = torch.arange(N_KEYS, device=frames.device)[None] - semitones[:, None]
     is_inside = (source >= 0) & (source < N_KEYS)
     places = source.clamp(0, N_KEYS - 1)[:, None].expand(-1, frames.shape[1], -1)

@@ -5,10 +5,10 @@ from kedro.pipeline import Pipeline
 from modelyard.lifecycle import assemble
 from modelyard.project import Api, Metrics, ModelFormat, Project
 from pipelines.music_generation.data import CONTRACT, expectations, ingest
-from pipelines.music_generation.evaluate import figures, floor, predict, score
-from pipelines.music_generation.features import FEATURE_VIEWS, derive_features
+from pipelines.music_generation.evaluate import floor, predict, score
+from pipelines.music_generation.figures import figures
 from pipelines.music_generation.model import load, save
-from pipelines.music_generation.serve import EXAMPLE, MusicRequest, MusicResponse, decode, encode
+from pipelines.music_generation.serve import EXAMPLE, MusicRequest, MusicResponse, answer, decode, encode, stream
 from pipelines.music_generation.train import fit, search_space
 
 PROJECT = Project(
@@ -17,8 +17,6 @@ PROJECT = Project(
     contract=CONTRACT,
     ingest=ingest,
     expectations=expectations,
-    feature_views=FEATURE_VIEWS,
-    derive_features=derive_features,
     fit=fit,
     search_space=search_space,
     model_format=ModelFormat(save=save, load=load),
@@ -31,7 +29,17 @@ PROJECT = Project(
         slices=("collection_id", "is_minor"),
     ),
     figures=figures,
-    api=Api(request=MusicRequest, response=MusicResponse, decode=decode, encode=encode, example=EXAMPLE),
+    api=Api(
+        request=MusicRequest,
+        response=MusicResponse,
+        decode=decode,
+        encode=encode,
+        example=EXAMPLE,
+        answer=answer,
+        timeout_s=60,  # a row of 1,000 frames takes about 3 s on two cores
+        max_rows=8,
+        stream=stream,
+    ),
     schedule="0 4 1 * *",  # the first of each month at 4:00 UTC, for the pieces of the month before
 )
 

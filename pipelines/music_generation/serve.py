@@ -1,32 +1,27 @@
-"""The API: the beginning of a piece in, its continuation as MIDI out."""
+"""The API: the beginning of a piece in, its continuation out, whole as MIDI or frame by frame."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from modelyard.tasks.earlier_rows import UNKNOWN
-from pipelines.music_generation.features import STYLE
-from pipelines.music_generation.rolls import LOWEST, N_KEYS, pitches_of, roll_of, rolls_of
+from pipelines.music_generation.composing import compose_frames
+from pipelines.music_generation.data import with_rolls
+from pipelines.music_generation.evaluate import predict
+from pipelines.music_generation.midi import to_midi
+from pipelines.music_generation.model import MusicModel
+from pipelines.music_generation.rolls import LOWEST, N_KEYS, Roll, column_of, pitches_of, roll_of, rolls_of
 
-if TYPE_CHECKING:
-    import polars as pl
-
-
-def _pitches(frame: str) -> list[int]:
-    """The MIDI numbers of one frame as it is written in a request."""
-    words = frame.split()
-    wrong = [word for word in words if not (word.isascii() and word.isdigit() and len(word) < 4)]
-    if wrong:
-        raise ValueError(f"{wrong[0][:20]!r} is no MIDI number")
-    return [int(word) for word in words]
+_OPTIONS = {"n_frames": pl.Int64, "temperature": pl.Float64, "top_p": pl.Float64, "seed": pl.Int64}
 
 
 class MusicRequest(BaseModel):
-    """How a piece begins, and how much is to follow."""
+    """How a piece begins, and how it is to go on."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,28 +32,30 @@ class MusicRequest(BaseModel):
         " separated by blanks; empty for silence.",
     )
     n_frames: int = Field(64, ge=1, le=1_000, description="Frames to compose.")
-    temperature: float = Field(0.9, ge=0.05, le=3, description="1: as learnt; below: safer; above: wilder.")
+    temperature: float = Field(0.9, ge=0.05, le=3, description="1: as learnt; below: safer; above: bolder.")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="Only the likeliest next notes whose chances add up to it are drawn from; 1: all."
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="Another seed, another piece; the same seed, the same piece.")
-    event_time: AwareDatetime | None = Field(None, description="When it is asked, with its offset from UTC.")
-    collection_id: str = Field(UNKNOWN, description="In whose style.")
-    collection_change_90d: float | None = Field(
-        None, ge=0, le=1, description="Share of frames that change in the collection's pieces of the last 90 days."
-    )
-    collection_minor_90d: float | None = Field(
-        None, ge=0, le=1, description="Share of minor among the collection's pieces of the last 90 days."
-    )
 
     @field_validator("frames")
     @classmethod
     def _are_keys(cls, frames: list[str]) -> list[str]:
-        for pitch in (pitch for frame in frames for pitch in _pitches(frame)):
-            if not LOWEST <= pitch < LOWEST + N_KEYS:
-                raise ValueError(f"{pitch} is no key of a piano ({LOWEST} to {LOWEST + N_KEYS - 1})")
+        roll_of([_pitches(frame) for frame in frames])
         return frames
 
 
+def _pitches(frame: str) -> list[int]:
+    """Returns the MIDI numbers of one frame of a request."""
+    words = frame.split()
+    wrong = [word for word in words if not (word.isascii() and word.isdigit() and len(word) < 4)]
+    if wrong:
+        raise ValueError(f"{wrong[0][:20]!r} is not a MIDI number")
+    return [int(word) for word in words]
+
+
 class MusicResponse(BaseModel):
-    """The answer."""
+    """The continuation."""
 
     midi: str = Field(description="The continuation as a Standard MIDI file, in base64.")
     frames: list[str] = Field(description="The continuation, written as the beginning is.")
@@ -69,51 +66,62 @@ class MusicResponse(BaseModel):
 
 
 EXAMPLE = MusicRequest(
-    frames=["48 55 64 72", "53 57 65 72", "55 59 65 71", "48 55 64 72"],
-    n_frames=32,
-    temperature=0.9,
-    seed=1,
-    collection_id="collection_1",
-    collection_change_90d=0.6,
-    collection_minor_90d=0.4,
+    frames=["48 55 64 72", "53 57 65 72", "55 59 65 71", "48 55 64 72"], n_frames=32, temperature=0.9, seed=1
 )
 """A valid request: a cadence in C major."""
 
 
 def decode(requests: Sequence[MusicRequest]) -> pl.DataFrame:
-    """Requests to a frame that ``predict`` takes, row for row, with what is measured on each beginning."""
-    import polars as pl
-
-    from pipelines.music_generation.data import with_rolls
-
-    schema: dict[str, Any] = {
-        "event_time": pl.Datetime("us", "UTC"),
-        "collection_id": pl.String,
-        **dict.fromkeys(STYLE, pl.Float64),
-        "ask_frames_count": pl.Int64,
-        "ask_temperature_ratio": pl.Float64,
-        "ask_seed_index": pl.Int64,
-    }
-    asked = {"ask_frames_count": "n_frames", "ask_temperature_ratio": "temperature", "ask_seed_index": "seed"}
-    rows = pl.DataFrame(
-        [{name: getattr(request, asked.get(name, name)) for name in schema} for request in requests], schema=schema
-    )
-    # The target is measured on the beginning alone here, and would be taken for the whole piece's.
-    return with_rolls(rows, [roll_of(list(map(_pitches, request.frames))) for request in requests]).drop(
-        "n_notes_count"
-    )
+    """Returns the beginnings' rolls and descriptors, and what is to be composed, row for row."""
+    options = [request.model_dump(include=set(_OPTIONS)) for request in requests]
+    rolls = [roll_of(list(map(_pitches, request.frames))) for request in requests]
+    return with_rolls(pl.DataFrame(options, schema=_OPTIONS), rolls)
 
 
-def encode(predictions: pl.DataFrame) -> list[MusicResponse]:
-    """Predictions to one response for each request, in order."""
-    from pipelines.music_generation.midi import to_midi
+def answer(model: MusicModel, frame: pl.DataFrame) -> pl.DataFrame:
+    """Returns the continuation of each decoded request.
 
+    Args:
+        model: A trained model.
+        frame: What :func:`decode` returns.
+
+    Returns:
+        Row for row: what :func:`predict` says of the beginning, ``continuation`` (a flat roll), and
+        ``n_copied_count``, its longest run of frames that a training piece has, too.
+    """
+    continuations = [np.stack(list(_continuation(model, row))) for row in frame.iter_slices(1)]
+    copied = [model.corpus.longest_common_run(roll) for roll in continuations]
+    columns = [column_of(continuations, "continuation"), pl.Series("n_copied_count", copied, dtype=pl.Int64)]
+    return predict(model, frame).hstack(columns)
+
+
+def stream(model: MusicModel, frame: pl.DataFrame) -> Iterator[str]:
+    """Yields the frames of one decoded request's continuation while they are composed, as the response has them."""
+    for composed in _continuation(model, frame):
+        yield _words(composed[None])[0]
+
+
+def _continuation(model: MusicModel, row: pl.DataFrame) -> Iterator[Roll]:
+    """Yields the frames, each of shape (88,), that continue one decoded request."""
+    (roll,), options = rolls_of(row), row.select(*_OPTIONS).row(0, named=True)
+    n_frames = options.pop("n_frames")
+    for (composed,) in islice(compose_frames(model.network, roll[None], **options), n_frames):
+        yield composed
+
+
+def _words(roll: Roll) -> list[str]:
+    """Returns the frames of a roll as requests and responses have them."""
+    return [" ".join(map(str, pitches)) for pitches in pitches_of(roll)]
+
+
+def encode(answers: pl.DataFrame) -> list[MusicResponse]:
+    """Returns one response for each row of :func:`answer`, in order."""
     return [
         MusicResponse(
-            midi=base64.b64encode(to_midi(composed)).decode(),
-            frames=[" ".join(map(str, pitches)) for pitches in pitches_of(composed)],
+            midi=base64.b64encode(to_midi(continuation)).decode(),
+            frames=_words(continuation),
             nll_per_frame=row["nll_nats"] / row["n_predicted_count"] if row["n_predicted_count"] else None,
             n_copied_frames=row["n_copied_count"],
         )
-        for row, composed in zip(predictions.iter_rows(named=True), rolls_of(predictions, "continuation"), strict=True)
+        for row, continuation in zip(answers.iter_rows(named=True), rolls_of(answers, "continuation"), strict=True)
     ]

@@ -1,18 +1,14 @@
-"""How does a roll sound? Additive synthesis: a few harmonics under a decaying envelope, no samples needed."""
+"""Sound of a roll: additive synthesis, a few harmonics under a decaying envelope, without samples."""
 
 from __future__ import annotations
 
 import io
 import wave
-from typing import TYPE_CHECKING
 
-from pipelines.music_generation.rolls import LOWEST, N_KEYS
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from pipelines.music_generation.rolls import Roll
+from pipelines.music_generation.rolls import LOWEST, Roll, note_spans
 
 RATE_HZ = 22_050
 _HARMONICS = (1.0, 0.5, 0.28, 0.14, 0.07)
@@ -20,23 +16,17 @@ _DECAY_S, _ATTACK_S, _RELEASE_S = 1.6, 0.01, 0.06
 
 
 def to_wav(roll: Roll, frame_s: float = 0.75) -> bytes:
-    """A mono WAV file, 16 bits at 22,050 Hz; a key that sounds in neighbouring frames is held.
+    """Returns a mono WAV file, 16 bits at 22,050 Hz; a key that sounds in neighbouring frames is held.
 
     Args:
         roll: Shape (T, 88).
         frame_s: Seconds of a frame.
     """
-    import numpy as np
-
     samples = np.zeros(round((len(roll) * frame_s + _RELEASE_S) * RATE_HZ) + 2, np.float32)
-    padded = np.vstack([np.zeros((1, N_KEYS), np.int8), roll.astype(np.int8), np.zeros((1, N_KEYS), np.int8)])
-    change = np.diff(padded, axis=0)
-    for key in np.flatnonzero(roll.any(axis=0)):
-        begins, ends = np.flatnonzero(change[:, key] > 0), np.flatnonzero(change[:, key] < 0)
-        for begin, end in zip(begins, ends, strict=True):
-            tone = _tone(int(key), (end - begin) * frame_s)
-            at = round(begin * frame_s * RATE_HZ)
-            samples[at : at + len(tone)] += tone[: len(samples) - at]
+    for key, begin, end in note_spans(roll):
+        tone = _tone(key, (end - begin) * frame_s)
+        at = round(begin * frame_s * RATE_HZ)
+        samples[at : at + len(tone)] += tone[: len(samples) - at]
     loudest = float(np.abs(samples).max()) or 1.0
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
@@ -46,8 +36,6 @@ def to_wav(roll: Roll, frame_s: float = 0.75) -> bytes:
 
 
 def _tone(key: int, seconds: float) -> NDArray[np.float32]:
-    import numpy as np
-
     time = np.arange(round((seconds + _RELEASE_S) * RATE_HZ)) / RATE_HZ
     pitch_hz = 440.0 * 2 ** ((key + LOWEST - 69) / 12)
     envelope = np.minimum(1, time / _ATTACK_S) * np.exp(-time / _DECAY_S)
@@ -57,5 +45,4 @@ def _tone(key: int, seconds: float) -> NDArray[np.float32]:
         for number, share in enumerate(_HARMONICS, start=1)
         if pitch_hz * number < RATE_HZ / 2
     )
-    result: NDArray[np.float32] = (tone * envelope).astype(np.float32)
-    return result
+    return np.asarray(tone * envelope, dtype=np.float32)

@@ -41,9 +41,9 @@ def columns_say_what_they_hold(shelves: Shelves) -> list[str]:
     contract = shelves.project().contract
     names = [column.name for column in contract.columns]
     problems = [f"column {name} is there twice" for name in {name for name in names if names.count(name) > 1}]
-    special = {"key": contract.key, "event_time": contract.event_time, "target": contract.target}
-    for role, name in (special | ({"group": contract.group} if contract.group else {})).items():
-        if name not in names:
+    special = {"key": contract.key, "event_time": contract.event_time}
+    for role, name in (special | {"target": contract.target, "group": contract.group}).items():
+        if name is not None and name not in names:
             problems.append(f"the {role} {name!r} is no column")
     return problems + [f"column {column.name}: {problem}" for column in contract.columns for problem in _flaws(column)]
 

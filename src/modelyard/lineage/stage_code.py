@@ -23,7 +23,7 @@ STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "train": (("model", "train", "evaluate"), ("stages.train", "catalog.models")),
     "tune": (("model", "train", "evaluate"), ("stages.tune", "catalog.models")),
     "evaluate": (
-        ("evaluate", "serve"),
+        ("evaluate", "figures", "serve"),
         ("stages.evaluate", "stages.register", "stages.monitor", "catalog.model_versions", "lineage.run_context"),
     ),
 }
@@ -40,7 +40,7 @@ def stage_modules(project: str, stage: str) -> list[Path]:
     """
     rooms, spine = STAGES[stage]
     folder = repository() / "pipelines" / project
-    todo = [folder / f"{room}.py" for room in rooms]
+    todo = [path for room in rooms if (path := folder / f"{room}.py").exists()]  # not every project has features
     todo += [file for module in spine if (file := _file_of(f"modelyard.{module}"))]
     found: set[Path] = set()
     while todo:

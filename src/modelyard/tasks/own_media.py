@@ -8,6 +8,8 @@ used.
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +21,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.errors import ConfigurationError, DataContractError
+
+logger = logging.getLogger(__name__)
 
 _PARTS = (("train", 0.7), ("valid", 0.85), ("test", 1.0))
 _SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
@@ -77,12 +81,16 @@ def read_own_media(
 
     Raises:
         ConfigurationError: Nothing is there.
-        DataContractError: There are no such files, or folders or labels that ``classes`` does not have.
+        DataContractError: There are no such files, none that can be read, or folders or labels that ``classes`` does
+            not have.
     """
     if not path.exists():
         raise ConfigurationError("The own data are not there.", where=str(path.absolute()), way_out=_way_out(classes))
     files = _in_folder(path, endings, classes) if path.is_dir() else _in_csv(path, classes)
     values, digests, problems = zip(*(_read(file, read, media, blank) for file in files), strict=True)
+    if all(problems):
+        found = f"None of the {len(files):,} files can be read; the first: {problems[0][0]}."
+        raise DataContractError(found, where=str(path), way_out=_way_out(classes))
     kept = [name for name in (group, *columns) if name]
     times = [_time(file, problem) for file, problem in zip(files, problems, strict=True)]
     rows = pl.DataFrame(
@@ -112,17 +120,25 @@ def _in_folder(path: Path, endings: Sequence[str], classes: Mapping[str, Any] | 
             where=str(path),
             way_out=f"name them {', '.join(classes or ())}, or say what they mean in ingest.classes",
         )
-    found = [
+    there = [
         file
         for start in (folders if classes is not None else [""])
         for file in sorted((path / start).rglob("*"))
-        if file.suffix.lower() in endings and not any(map(_is_hidden, file.relative_to(path).parts))
+        if file.suffix.lower() in endings and (file.is_file() or file.is_symlink())
     ]
+    found = [file for file in there if not any(map(_is_hidden, file.relative_to(path).parts))]
+    if len(found) < len(there):
+        logger.warning("%s hidden files below %s are passed over", f"{len(there) - len(found):,}", path)
     if not found:
         found_endings = f"The folder holds no files ending in {', '.join(endings)}."
         raise DataContractError(found_endings, where=str(path), way_out=_way_out(classes))
     names = [file.relative_to(path) for file in found]
-    return [_File(path / name, name.as_posix(), {"label": name.parts[0]}) for name in names]
+    return [_File(path / name, _text(name), {"label": name.parts[0]}) for name in names]
+
+
+def _text(name: Path) -> str:
+    r"""Returns a file's name; bytes that are not UTF-8, as old archives have them, become ``\xe9``."""
+    return os.fsencode(name.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _is_hidden(name: str) -> bool:

@@ -1,6 +1,7 @@
 """Pieces from their sources: a known ceiling, the official counts, and own MIDI files that may be anything."""
 
 import io
+import os
 
 import mido
 import numpy as np
@@ -10,18 +11,23 @@ import pytest
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.stages.media import split_media
 from modelyard.stages.validate import ValidateParameters, validate
-from pipelines.music_generation import grammar
+from pipelines.music_generation import simulator
 from pipelines.music_generation.data import CONTRACT, IngestParameters, expectations, ingest
-from pipelines.music_generation.features import FeatureParameters, derive_features
-from pipelines.music_generation.grammar import SimulationParameters, simulate
-from pipelines.music_generation.laws import Memory, key_of, measure
+from pipelines.music_generation.descriptors import descriptors_of, key_of
+from pipelines.music_generation.memorization import TrainingCorpus
 from pipelines.music_generation.midi import read_midi, to_midi
-from pipelines.music_generation.rolls import N_KEYS, column_of, pitches_of, roll_of, rolls_of
+from pipelines.music_generation.rolls import N_KEYS, column_of, note_spans, pitches_of, roll_of, rolls_of
+from pipelines.music_generation.simulator import SimulationParameters, simulate
 from pipelines.music_generation.sound import to_wav
 
 FEW = SimulationParameters(n_pieces=30, n_phrases=2)
 SCALE = [[pitch] for pitch in (60, 62, 64, 65, 67, 69, 71, 72)]
 ABOUT = {"project": "music_generation", "source": "test"}
+
+
+@pytest.fixture(scope="module")
+def pieces() -> pl.DataFrame:
+    return ingest(IngestParameters(simulation=SimulationParameters(n_pieces=160, n_phrases=3)))
 
 
 def midi_of(notes, channel=0, ticks_per_beat=480, file_type=0) -> bytes:
@@ -49,19 +55,19 @@ def test_the_same_seed_gives_the_same_notes_and_another_seed_others():
 def test_the_ceiling_is_the_loss_of_who_knows_the_chain():
     rng = np.random.default_rng(0)
     voicing, degree, rate = (48, 55, 64, 72), 0, 0.6
-    chance = grammar.probabilities(voicing, degree, False, None, rate)
+    chance = simulator.key_probabilities(voicing, degree, False, None, rate)
     drawn = np.zeros(N_KEYS)
     n = 4_000
     for _ in range(n):
         moved = rng.random() < rate
-        following = int(rng.choice(7, p=grammar._CHAIN[degree])) if moved else degree
-        sounding = grammar.voiced(voicing, following, False) if moved else voicing
+        following = int(rng.choice(7, p=simulator._CHAIN[degree])) if moved else degree
+        sounding = simulator.voice_chord(voicing, following, False) if moved else voicing
         drawn[np.array(sounding) - 21] += 1
     assert np.abs(drawn / n - chance).max() < 0.04  # five standard errors of a share
-    assert grammar.lowest_loss(chance) == pytest.approx(
+    assert simulator.entropy(chance) == pytest.approx(
         -sum(p * np.log(p) + (1 - p) * np.log(1 - p) for p in chance if 0 < p < 1)
     )
-    assert grammar.lowest_loss(grammar.probabilities(voicing, degree, False, 4, 1.0)) == 0  # a cadence is certain
+    assert simulator.entropy(simulator.key_probabilities(voicing, degree, False, 4, 1.0)) == 0  # a cadence is certain
 
 
 def test_drift_quickens_the_later_pieces():
@@ -92,30 +98,48 @@ def test_rolls_of_different_lengths_survive_the_column():
     rolls = [roll_of(SCALE), roll_of([[], [60, 64]])]
     assert all(np.array_equal(*pair) for pair in zip(rolls, rolls_of(column_of(rolls).to_frame()), strict=True))
     assert pitches_of(rolls[1]) == [[], [60, 64]]
-    with pytest.raises(ValueError, match="109 is no key"):
+    assert note_spans(roll_of([[60], [60, 64], [64], [60]])) == [(39, 0, 2), (39, 3, 4), (43, 1, 3)]
+    with pytest.raises(ValueError, match="109 is not a key"):
         roll_of([[109]])
 
 
 def test_what_is_measured_on_a_scale():
-    found = measure(roll_of(SCALE))
+    found = descriptors_of(roll_of(SCALE))
     assert key_of(roll_of([*SCALE, [60, 64, 67], [60, 64, 67]])) == (0, False)
     assert (found["range_semitone"], found["notes_per_frame_ratio"], found["step_share"]) == (12, 1, 1)
     assert found["change_share"] == 1
-    assert measure(roll_of([[]]))["silence_share"] == 1
+    assert descriptors_of(roll_of([[]]))["silence_share"] == 1
 
 
 def test_parallel_fifths_are_found_and_contrary_motion_is_none():
-    assert measure(roll_of([[48, 55], [50, 57], [52, 59]]))["parallel_share"] == 1
-    assert measure(roll_of([[48, 67], [50, 65], [52, 64]]))["parallel_share"] == 0
+    assert descriptors_of(roll_of([[48, 55], [50, 57], [52, 59]]))["parallel_share"] == 1
+    assert descriptors_of(roll_of([[48, 67], [50, 65], [52, 64]]))["parallel_share"] == 0
 
 
 def test_the_longest_common_run_lies_within_one_piece():
     learnt = [roll_of(SCALE), roll_of(SCALE[::-1])]
-    memory = Memory.of(learnt)
-    assert memory.longest_common_run(learnt[0]) == 8
-    assert memory.longest_common_run(roll_of([[40], *SCALE[2:6], [41]])) == 4
-    assert memory.longest_common_run(roll_of([*SCALE[6:], [72], [71]])) == 2  # not across the two pieces' border
-    assert memory.longest_common_run(roll_of([[40], [41]])) == 0
+    corpus = TrainingCorpus.of(learnt)
+    assert corpus.longest_common_run(learnt[0]) == 8
+    assert corpus.longest_common_run(roll_of([[40], *SCALE[2:6], [41]])) == 4
+    assert corpus.longest_common_run(roll_of([*SCALE[6:], [72], [71]])) == 2  # not across the two pieces' border
+    assert corpus.longest_common_run(roll_of([[40], [41]])) == 0
+
+
+def test_the_longest_common_run_is_that_of_a_search_by_brute_force():
+    rng = np.random.default_rng(0)
+    learnt = [roll_of(rng.integers(60, 63, (20, 1)).tolist()) for _ in range(5)]
+    corpus = TrainingCorpus.of(learnt)
+    for _ in range(20):
+        roll = roll_of(rng.integers(60, 64, (15, 1)).tolist())
+        runs = [
+            length
+            for length in range(16)
+            for begin in range(16 - length)
+            for piece in learnt
+            for at in range(len(piece) - length + 1)
+            if np.array_equal(roll[begin : begin + length], piece[at : at + length])
+        ]
+        assert corpus.longest_common_run(roll) == max(runs)
 
 
 def test_midi_comes_back_as_it_went():
@@ -138,8 +162,8 @@ def test_a_wav_file_sounds_as_long_as_the_roll():
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "no MIDI file"),
-        (b"RIFF and no music", "no MIDI file"),
+        (b"", "not a MIDI file"),
+        (b"RIFF and no music", "not a MIDI file"),
         (midi_of([(60, 480)])[:30], "damaged|no notes"),
         (b"MThd" + b"\xff" * 40, "damaged|do not run together"),
         (midi_of([(36, 480)] * 4, channel=9), "nothing but drums"),
@@ -151,6 +175,30 @@ def test_a_wav_file_sounds_as_long_as_the_roll():
 )
 def test_what_is_wrong_with_a_midi_file_is_said(content, problem):
     with pytest.raises(ValueError, match=problem):
+        read_midi(content)
+
+
+def test_a_damaged_midi_file_is_read_or_refused():
+    rng, sound = np.random.default_rng(0), midi_of([(60, 480), (64, 240), (67, 480)] * 4)
+    n_refused = 0
+    for _ in range(300):
+        content = bytearray(sound)
+        for place in rng.integers(4, len(content), 4):
+            content[place] = rng.integers(256)
+        try:
+            read_midi(bytes(content))
+        except ValueError:
+            n_refused += 1
+    assert 30 < n_refused < 300
+
+
+def test_a_key_signature_that_mido_does_not_know_is_a_damaged_file():
+    file = mido.MidiFile(type=0)
+    file.tracks.append(mido.MidiTrack([mido.MetaMessage("key_signature", key="C")]))
+    buffer = io.BytesIO()
+    file.save(file=buffer)
+    content = buffer.getvalue().replace(b"\xff\x59\x02\x00\x00", b"\xff\x59\x02\x40\x00")
+    with pytest.raises(ValueError, match="damaged"):
         read_midi(content)
 
 
@@ -177,33 +225,26 @@ def test_own_folders_become_pieces_and_bad_files_go_to_quarantine(tmp_path):
     assert "drums" in reasons["drums.midi"]
 
 
+def test_hidden_files_are_passed_over_and_names_may_be_anything(tmp_path, caplog):
+    content = midi_of([(pitch[0], 480) for pitch in SCALE])
+    for name in ("a.mid", "._a.mid", "__MACOSX/a.mid", ".cache/a.mid"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder.mid").mkdir()
+    (tmp_path / os.fsdecode(b"caf\xe9.mid")).write_bytes(content)
+    rows = own(tmp_path)
+    assert rows["piece_id"].to_list() == ["a.mid", "caf\\xe9.mid"]
+    assert rows["collection_id"].to_list() == ["unknown"] * 2
+    assert "3 hidden files" in caplog.text
+
+
 def test_own_data_that_cannot_be_understood_are_one_clear_error(tmp_path):
     with pytest.raises(ConfigurationError, match="No own pieces"):
         ingest(IngestParameters(source="own"))
     with pytest.raises(ConfigurationError, match="not there"):
         own(tmp_path / "nowhere")
-    with pytest.raises(DataContractError, match="no MIDI files"):
+    with pytest.raises(DataContractError, match=r"no files ending in \.mid"):
         own(tmp_path)
     (tmp_path / "broken.mid").write_bytes(b"nothing")
-    with pytest.raises(DataContractError, match="None of 1 MIDI files"):
+    with pytest.raises(DataContractError, match=r"None of the 1 files .* not a MIDI file"):
         own(tmp_path)
-
-
-def test_a_later_piece_changes_no_earlier_style(pieces):
-    moment = pieces["event_time"].sort()[80]
-    is_later = pl.col("event_time") >= moment
-    planted = pieces.with_columns(pl.when(is_later).then(0.0).otherwise("change_share").alias("change_share"))
-    before, after = (
-        derive_features(rows, FeatureParameters())["collection_style"].sort("event_time", "collection_id")
-        for rows in (pieces, planted)
-    )
-    assert not before.equals(after)
-    # The style at the moment itself is that just before it: the piece itself is not part of it.
-    is_known = pl.col("event_time") <= moment
-    assert before.filter(is_known).equals(after.filter(is_known))
-
-
-def test_the_unknown_collection_has_no_style(pieces):
-    unknown = pieces.with_columns(pl.lit("unknown").alias("collection_id"))
-    style = derive_features(unknown, FeatureParameters())["collection_style"]
-    assert style["collection_change_90d"].null_count() == style.height

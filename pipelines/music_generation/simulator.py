@@ -1,10 +1,10 @@
-"""How do simulated pieces come about, and how well can anybody predict them?
+"""Simulated pieces: four voices that follow a grammar, with a known smallest expected loss.
 
-Four voices in a key. In each frame the chord is held or moves along a Markov chain over the seven degrees; each
-phrase of eight frames ends in a cadence, dominant and tonic. Given the chord, the voices go where the least motion
-without parallel fifths and octaves takes them, so that chance is in the chain alone. Whoever knows the key, the
-collection's pace and the chain knows the probability of every key in the next frame; no model that answers with one
-probability for each key can have a smaller expected loss: the ceiling is known.
+In each frame the chord is held or moves along a Markov chain over the seven degrees; each phrase of eight frames ends
+in a cadence, dominant and tonic. Given the chord, the voices go where the least motion without parallel fifths and
+octaves takes them, so that all randomness is in the chain. Whoever knows the key, the collection's pace and the chain
+knows the probability of every key in the next frame; no model that gives one probability to each key can have a smaller
+expected loss, so the ceiling is known.
 """
 
 from __future__ import annotations
@@ -12,19 +12,14 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING
 
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
-from pipelines.music_generation.rolls import LOWEST, N_KEYS
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-    from pipelines.music_generation.rolls import Roll
+from pipelines.music_generation.rolls import LOWEST, N_KEYS, Roll
 
 Voicing = tuple[int, int, int, int]
 """Bass, tenor, alto, soprano as MIDI numbers, as if the tonic were C."""
@@ -43,13 +38,17 @@ _CHAIN = (
     (0.00, 0.35, 0.10, 0.30, 0.25, 0.00, 0.00),
     (0.85, 0.00, 0.15, 0.00, 0.00, 0.00, 0.00),
 )
-"""From degree (row) to degree, where the chord moves; nobody stays."""
+"""Transition matrix from degree (row) to degree where the chord changes; the diagonal is 0."""
 
 _RANGES = ((38, 55), (48, 65), (55, 71), (60, 78))
+"""Lowest and highest MIDI number of bass, tenor, alto and soprano."""
+
 _TONICS = (-5, 0, 2, 5)
-"""Of the pieces: G, C, D, F."""
+"""Tonics of the pieces, semitones from C: G, C, D, F."""
 
 _START: Voicing = (48, 55, 64, 72)
+_TEST_SHARE = 0.15
+"""The lifecycle's split by time tests on this share of the pieces."""
 
 
 class SimulationParameters(Parameters):
@@ -70,15 +69,12 @@ class SimulationParameters(Parameters):
 
 
 def simulate(params: SimulationParameters) -> tuple[pl.DataFrame, list[Roll]]:
-    """Composes; the same parameters give the same notes.
+    """Composes the pieces; the same parameters give the same notes.
 
     Returns:
-        One row for each piece, in time (``piece_id``, ``event_time``, ``collection_id`` and ``lowest_nll_nats``, the
+        One row for each piece, by time (``piece_id``, ``event_time``, ``collection_id`` and ``min_nll_nats``, the
         smallest expected loss of its frames from the second on), and the rolls, shape (T, 88).
     """
-    import numpy as np
-    import polars as pl
-
     n = params.n_pieces
     rng = np.random.default_rng(params.seed)
     elapsed = np.sort(rng.random(n))
@@ -92,90 +88,94 @@ def simulate(params: SimulationParameters) -> tuple[pl.DataFrame, list[Roll]]:
             "piece_id": [f"piece_{number:06d}" for number in range(n)],
             "elapsed_us": (elapsed * params.n_days * 86_400e6).astype(np.int64),
             "collection_id": [f"collection_{number}" for number in collection],
-            "lowest_nll_nats": [nll for _, nll in composed],
+            "min_nll_nats": [nll for _, nll in composed],
         }
     ).with_columns((pl.lit(start) + pl.duration(microseconds="elapsed_us")).dt.cast_time_unit("us").alias("event_time"))
     return rows.drop("elapsed_us"), [roll for roll, _ in composed]
 
 
-def _compose(pace: float, params: SimulationParameters, rng: np.random.Generator) -> tuple[Roll, float]:
-    """A piece, and the smallest expected loss of its frames from the second on."""
-    import numpy as np
+def known_ceiling(params: SimulationParameters) -> dict[str, float]:
+    """Returns the smallest expected loss on the test pieces for whoever knows key, pace and the chain of chords.
 
+    Args:
+        params: Those of a run whose pieces are split by time with the default shares.
+
+    Returns:
+        ``nll_per_frame``, in nats.
+    """
+    rows, rolls = simulate(params)
+    n_test = round(_TEST_SHARE * len(rolls))
+    n_frames = sum(len(roll) - 1 for roll in rolls[-n_test:])
+    return {"nll_per_frame": float(rows["min_nll_nats"].tail(n_test).sum()) / n_frames}
+
+
+def _compose(pace: float, params: SimulationParameters, rng: np.random.Generator) -> tuple[Roll, float]:
+    """Returns a piece, and the smallest expected loss of its frames from the second on."""
     is_minor, shift = bool(rng.random() < params.minor_share), int(rng.choice(_TONICS))
     roll = np.zeros((params.n_phrases * _PHRASE, N_KEYS), dtype=bool)
-    voicing, degree, nll = voiced(_START, 0, is_minor), 0, 0.0
+    voicing, degree, nll = voice_chord(_START, 0, is_minor), 0, 0.0
     for frame in range(len(roll)):
         if frame:
-            rate = moves(frame, pace)
             target = _cadence(frame)
-            nll += lowest_loss(probabilities(voicing, degree, is_minor, target, rate))
+            rate = pace if target is None else 1.0  # a cadence is certain
+            nll += entropy(key_probabilities(voicing, degree, is_minor, target, rate))
             if rng.random() < rate:
                 degree = int(rng.choice(7, p=_CHAIN[degree])) if target is None else target
-                voicing = voiced(voicing, degree, is_minor)
+                voicing = voice_chord(voicing, degree, is_minor)
         roll[frame, np.array(voicing) + shift - LOWEST] = True
     return roll, nll
 
 
 def _cadence(frame: int) -> int | None:
-    """The degree that the phrase asks for in its last two frames."""
+    """Returns the degree of the cadence in a phrase's last two frames, else None."""
     return {_PHRASE - 2: 4, _PHRASE - 1: 0}.get(frame % _PHRASE)
 
 
-def moves(frame: int, pace: float) -> float:
-    """Probability that a frame brings a new chord: certain in a cadence."""
-    return pace if _cadence(frame) is None else 1.0
-
-
-def probabilities(
+def key_probabilities(
     voicing: Voicing, degree: int, is_minor: bool, target: int | None, rate: float
 ) -> NDArray[np.float64]:
-    """Probability of each key (tonic C) in the next frame, shape (88,).
+    """Returns the probability of each key (tonic C) in the next frame, shape (88,).
 
     Args:
         voicing: What sounds.
         degree: Its degree, 0 to 6.
         is_minor: The mode.
-        target: The degree that comes if the chord moves; None: as the chain has it.
-        rate: Probability that the chord moves.
+        target: The degree that comes if the chord changes; None: as the chain has it.
+        rate: Probability that the chord changes.
     """
-    import numpy as np
-
     held = np.zeros(N_KEYS)
     held[np.array(voicing) - LOWEST] = 1
-    return (1 - rate) * held + rate * _moved(voicing, degree, is_minor, target)
+    return (1 - rate) * held + rate * _after_a_change(voicing, degree, is_minor, target)
 
 
 @cache
-def _moved(voicing: Voicing, degree: int, is_minor: bool, target: int | None) -> NDArray[np.float64]:
-    import numpy as np
-
+def _after_a_change(voicing: Voicing, degree: int, is_minor: bool, target: int | None) -> NDArray[np.float64]:
     shares = enumerate(_CHAIN[degree]) if target is None else [(target, 1.0)]
     result = np.zeros(N_KEYS)
     for following, share in shares:
         if share:
-            result[np.array(voiced(voicing, following, is_minor)) - LOWEST] += share
+            result[np.array(voice_chord(voicing, following, is_minor)) - LOWEST] += share
     return result
 
 
-def lowest_loss(probability: NDArray[np.float64]) -> float:
-    """Entropy of independent keys with these probabilities, nats: the smallest expected loss."""
-    import numpy as np
-
+def entropy(probability: NDArray[np.float64]) -> float:
+    """Returns the entropy of independent keys with these probabilities, in nats: the smallest expected loss."""
     inner = probability[(probability > 0) & (probability < 1)]
     return float(-(inner * np.log(inner) + (1 - inner) * np.log1p(-inner)).sum())
 
 
 @cache
-def voiced(before: Voicing, degree: int, is_minor: bool) -> Voicing:
-    """The chord where the voices move least: complete, root in the bass, no parallel fifths and octaves if possible.
+def voice_chord(before: Voicing, degree: int, is_minor: bool) -> Voicing:
+    """Returns the voicing of a chord that the voices reach with the least motion.
+
+    It is complete, with the root in the bass, and without parallel fifths and octaves if possible.
 
     Args:
         before: What sounded.
         degree: The chord's degree, 0 to 6.
         is_minor: The mode.
     """
-    return min(_voicings(degree, is_minor), key=lambda voicing: (_effort(before, voicing), voicing))
+    return min(_voicings(degree, is_minor), key=lambda voicing: (_motion(before, voicing), voicing))
 
 
 @cache
@@ -195,12 +195,13 @@ def _voicings(degree: int, is_minor: bool) -> tuple[Voicing, ...]:
     )
 
 
-def _effort(before: Voicing, after: Voicing) -> int:
+def _motion(before: Voicing, after: Voicing) -> int:
+    """Returns the semitones that the voices move, with penalties for leaps and for parallel fifths and octaves."""
     steps = [b - a for a, b in zip(before, after, strict=True)]
-    effort = sum(map(abs, steps)) + 3 * sum(abs(step) > 5 for step in steps[1:])
+    motion = sum(map(abs, steps)) + 3 * sum(abs(step) > 5 for step in steps[1:])
     for low in range(4):
         for high in range(low + 1, 4):
             interval = (before[high] - before[low]) % 12
-            moves_so = steps[low] != 0 and steps[low] == steps[high]
-            effort += 30 * (interval in (0, 7) and moves_so)
-    return effort
+            is_parallel = steps[low] != 0 and steps[low] == steps[high]
+            motion += 30 * (interval in (0, 7) and is_parallel)
+    return motion
