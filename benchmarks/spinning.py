@@ -22,7 +22,8 @@ from torch import nn
 kind, seconds = sys.argv[1], float(sys.argv[2])
 torch.manual_seed(0)
 if kind == "mlp":
-    net, x = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)), torch.randn(512, 32)
+    net = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
+    x = torch.randn(512, 32)
 elif kind == "lstm":
     class Last(nn.Module):
         def __init__(self):

@@ -132,7 +132,9 @@ class TrackingHook:
         if not projects:
             return
         from modelyard.lineage.run_context import commit, is_dirty
+        from modelyard.tracking.mlflow_store import check_local_database
 
+        check_local_database()
         experiment = projects[0] if len(projects) == 1 else "modelyard"
         os.environ["MODELYARD_ENVIRONMENT"] = run_params["env"] or "local"
         tracking.start(

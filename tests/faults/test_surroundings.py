@@ -46,6 +46,17 @@ def test_a_wrong_parameter_is_said_before_anything_runs(start_run, params, words
     assert "Traceback" not in run.said
 
 
+def test_a_damaged_tracking_database_is_said_before_anything_runs(start_run, tmp_path):
+    database = tmp_path / "data" / "mlflow.db"
+    database.write_bytes(b"x" * 4096 + database.read_bytes()[4096:])
+    run = start_run("--to-nodes=fraud_detection.ingest")
+    assert run.end() == 6
+    assert "MLflow's database is damaged: file is not a database." in run.said
+    assert "way out: put a backup in its place" in run.said
+    assert "▸" not in run.said
+    assert "Traceback" not in run.said
+
+
 def test_a_truncated_own_file_ends_the_run_with_one_message(start_run, tmp_path):
     path = tmp_path / "cards.parquet"
     pl.DataFrame({"transaction_id": range(1000)}).write_parquet(path)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 TRACKING_VARIABLE, ARTIFACTS_VARIABLE = VARIABLES["tracking"], VARIABLES["artifacts"]
 
+_SIGNS_OF_DAMAGE = ("file is not a database", "disk image is malformed")
+"""What SQLite says of a damaged file, whatever has wrapped it."""
+
 DATABASE_PATIENCE_S = 20.0
 """How long a locked SQLite database is waited for: as long as MLflow waits at each of its own statements."""
 
@@ -118,6 +121,35 @@ def _make_database(path: Path) -> None:
                 MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments()
 
 
+def check_local_database() -> None:
+    """Checks that an existing SQLite database is one; takes a millisecond and does not import mlflow.
+
+    Raises:
+        StorageError: The file is damaged, or is something else.
+    """
+    import sqlite3
+
+    path = Path(tracking_uri().removeprefix("sqlite:///"))
+    if not tracking_uri().startswith("sqlite:///") or not path.is_file() or not path.stat().st_size:
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            connection.execute("SELECT name FROM sqlite_master").fetchall()
+    except sqlite3.OperationalError:
+        return  # locked, or gone this moment: said where it is used
+    except sqlite3.DatabaseError as error:
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> StorageError:
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return StorageError(
+        f"MLflow's database is damaged: {reason}.",
+        where=shown_uri(),
+        way_out="put a backup in its place, or move the file away: the next run makes a new one (without the old runs)",
+    )
+
+
 def _wait_until_free(path: Path) -> None:
     """MLflow gives its first look at a database five seconds only."""
     import sqlite3
@@ -137,12 +169,14 @@ def readable_failures() -> Iterator[None]:
     import sqlite3
 
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import DatabaseError
 
     try:
         with writing(_state_directory() / "mlartifacts"):
             yield
-    except (sqlite3.OperationalError, OperationalError, MlflowException) as error:
+    except (sqlite3.DatabaseError, DatabaseError, MlflowException) as error:
+        if any(sign in str(error) for sign in _SIGNS_OF_DAMAGE):
+            raise _damaged(error) from error
         if isinstance(error, MlflowException) and error.error_code != "TEMPORARILY_UNAVAILABLE":
             raise
         where = tracking_uri() if tracking_uri().startswith("sqlite:") else "the tracking server's database"
