@@ -26,6 +26,10 @@ _PENALTIES = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Ridge penalties on standardised inputs, in units of rows."""
 
 _N_FOLDS = 8
+
+_MIN_SPREAD = 1e-3
+"""Least spread of a forecast, in standard deviations of the outcomes: no series is certain."""
+
 _NOW = [INPUTS.index("first_index_lag_0"), INPUTS.index("second_index_lag_0")]
 
 
@@ -111,13 +115,14 @@ def fit_baselines(arrays: Arrays) -> tuple[Baselines, Singles]:
     targets = arrays.targets.astype(np.float64)
     linear, wide = (_ridge(inputs, targets, columns) for columns in (LINEAR_INPUTS, INPUTS))
     persistence_spread = _root_mean_square(targets - arrays.inputs[:, None, _NOW])
+    least = _MIN_SPREAD * _moments(targets.reshape(-1, 2))[1]
     normals = [climatology(targets[..., index].ravel(), arrays.months.ravel(), 12) for index in range(2)]
     normal_means, normal_spreads = (np.stack(values, axis=1) for values in zip(*normals, strict=True))
     found = (
         *(mean, spread),
-        *(linear.weights, linear.spread),
-        *(wide.weights, wide.spread),
-        *(persistence_spread, normal_means, normal_spreads),
+        *(linear.weights, np.maximum(linear.spread, least)),
+        *(wide.weights, np.maximum(wide.spread, least)),
+        *(np.maximum(persistence_spread, least), normal_means, np.maximum(normal_spreads, least)),
     )
     return Baselines(*(values.astype(np.float32) for values in found)), wide.unseen.astype(np.float32)
 
@@ -128,7 +133,7 @@ def _moments(inputs: Floats) -> Forecast:
     count = np.maximum(is_known.sum(axis=0), 1)
     mean = np.where(is_known, inputs, 0).sum(axis=0) / count
     spread = np.sqrt(np.where(is_known, (inputs - mean) ** 2, 0).sum(axis=0) / count)
-    return mean, np.where(spread < 1e-6, 1.0, spread)
+    return mean, np.where(spread <= 1e-6 * np.abs(mean), 1.0, spread)
 
 
 def _ridge(inputs: Floats, targets: Floats, columns: Sequence[str]) -> _Ridge:
@@ -167,4 +172,4 @@ def _root_mean_square(errors: Floats) -> Floats:
     """Over the rows, shape (L, 2); 1 where nothing is known."""
     is_known = np.isfinite(errors)
     mean = np.where(is_known, errors**2, 0).sum(axis=0) / np.maximum(is_known.sum(axis=0), 1)
-    return np.where(is_known.any(axis=0), np.sqrt(np.maximum(mean, 1e-6)), 1.0)
+    return np.where(is_known.any(axis=0), np.sqrt(mean), 1.0)

@@ -3,12 +3,13 @@
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import polars as pl
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.own_data.format import TableFormat
 from modelyard.own_data.table import read_own_table
 from modelyard.parameters import Parameters, SourceParameters
 from modelyard.records import Column, Contract
@@ -29,16 +30,18 @@ CONTRACT = Contract(
     group="block",
     columns=(
         Column(name="forecast_id", dtype="string", description="Series, issue time and lead."),
-        Column(name="event_time", dtype="datetime", description="Issue time: the latest month or day that is known."),
+        Column(
+            name="event_time", dtype="datetime", description="Issue time: the latest month, week or day that is known."
+        ),
         Column(name="series", dtype="string", description="Which series."),
-        Column(name="oscillation", dtype="string", description="mjo (days), or another one (months)."),
-        Column(name="lead_count", dtype="int64", description="How many steps (months or days) ahead is forecast."),
-        Column(name="target_at", dtype="datetime", description="The month or day that is forecast."),
+        Column(name="oscillation", dtype="string", description="What kind of series; it says the step of time."),
+        Column(name="lead_count", dtype="int64", description="How many steps (months, weeks, days) ahead is forecast."),
+        Column(name="target_at", dtype="datetime", description="The month, week or day that is forecast."),
         Column(
             name="first_index",
             dtype="float64",
             description="At the issue time: anomaly of the Niño 3.4 sea surface temperature in °C, RMM1 (no unit), or"
-            " what carbon dioxide (ppm) or global temperature (°C) is beyond the decade before.",
+            " what carbon dioxide (ppm) or global temperature (°C) is beyond the decade before; or any other series.",
         ),
         Column(
             name="second_index",
@@ -71,7 +74,7 @@ CONTRACT = Contract(
         Column(
             name="block",
             dtype="string",
-            description="What is resampled together: July to June for months, a quarter of a year for days.",
+            description="What is resampled together: July to June for months, a quarter of a year for others.",
         ),
         Column(name="split", dtype="string", description="Filled in by `split_by_target`.", nullable=True),
     ),
@@ -90,7 +93,7 @@ _SERIES = Contract(
         *(CONTRACT.column(name) for name in COVARIATES),
     ),
 )
-"""What a file of one's own holds: a row for each month or day."""
+"""What a file of one's own holds: a row for each month, week or day."""
 
 
 class PeriodParameters(Parameters):
@@ -110,9 +113,18 @@ class IngestParameters(SourceParameters):
         "mjo_rmm", description="Public data set."
     )
     simulation: SimulationParameters = Field(SimulationParameters(), description="The simulated oscillation.")
-    path: str = Field("", description="Own data: a CSV or Parquet file with a row for each month or day.")
-    timezone: str | None = Field("UTC", description="Own data: IANA zone of times without an offset.")
-    oscillation: Name = Field("enso", description="Own data: mjo (a row for each day), the others: each month.")
+    path: str = Field("", description="Own data: a CSV or Parquet file with a row for each month, week or day.")
+    table_format: TableFormat = Field(TableFormat(), description="Own data: how its cells are written.")
+    oscillation: Name = Field(
+        "enso",
+        description="Own data: what they are. mjo (days), enso, carbon_dioxide, temperature (months): anomalies."
+        " monthly, weekly, daily: any other series, in its own unit.",
+    )
+    name: str = Field(
+        "",
+        max_length=100,
+        description="Own data: name of the series with its unit, such as 'Elbe at Dresden, cm'. None: the file's.",
+    )
     missing_codes: tuple[float, ...] = Field(
         (-999.0, -999.9, -99.99, -99.9, -99.0),
         description="Own data: numbers that mean that nothing is known.",
@@ -124,7 +136,19 @@ class IngestParameters(SourceParameters):
         json_schema_extra={"unbounded": "each lead is bounded"},
     )
     periods: PeriodParameters = Field(PeriodParameters(), description="The split.")
-    max_index: float = Field(6.0, gt=0, description="Larger amounts of an index are absurd and are rejected.")
+    max_index: float = Field(
+        6.0, gt=0, description="Larger amounts of an index that is an anomaly are absurd and are rejected."
+    )
+    min_value: float | None = Field(
+        None,
+        description="Own data, monthly, weekly or daily: less is rejected.",
+        json_schema_extra={"unbounded": "any unit"},
+    )
+    max_value: float | None = Field(
+        None,
+        description="Own data, monthly, weekly or daily: more is rejected.",
+        json_schema_extra={"unbounded": "any unit"},
+    )
 
     @field_validator("leads")
     @classmethod
@@ -132,6 +156,12 @@ class IngestParameters(SourceParameters):
         if len(set(leads)) < len(leads):
             raise ValueError(f"leads are different numbers of steps, not {list(leads)}")
         return tuple(sorted(leads))
+
+    @model_validator(mode="after")
+    def _leave_room(self) -> Self:
+        if self.min_value is not None and self.max_value is not None and self.min_value >= self.max_value:
+            raise ValueError(f"min_value ({self.min_value:g}) is below max_value ({self.max_value:g})")
+        return self
 
 
 def ingest(params: IngestParameters) -> pl.DataFrame:
@@ -205,7 +235,7 @@ def _forecast_id() -> pl.Expr:
 
 
 def _block() -> pl.Expr:
-    """Returns what is resampled together: July to June for months, a quarter of a year for days."""
+    """Returns what is resampled together: July to June for months, a quarter of a year for weeks and days."""
     target = pl.col("target_at")
     half = target.dt.offset_by("-6mo").dt.year()
     july_to_june, quarter = (
@@ -246,9 +276,15 @@ def _own(params: IngestParameters) -> pl.DataFrame:
         )
     path = Path(params.path)
     wanted = tuple(column for column in _SERIES.columns if not column.nullable or column.name in params.columns)
-    table = read_own_table(path, replace(_SERIES, columns=wanted), params.columns, params.timezone)
+    table = read_own_table(
+        path,
+        replace(_SERIES, columns=wanted),
+        params.columns,
+        table_format=params.table_format,
+        as_written=("event_time",),  # a series has its days and months where it was measured
+    )
     if "series" not in table.columns:
-        table = table.with_columns(pl.lit(path.stem).alias("series"))
+        table = table.with_columns(pl.lit(params.name or path.stem).alias("series"))
     is_code = pl.col(pl.Float64).is_in(list(params.missing_codes))
     return table.drop("split", strict=False).with_columns(pl.when(~is_code).then(pl.col(pl.Float64)))
 
@@ -264,19 +300,10 @@ def expectations(params: IngestParameters) -> "list[gxe.Expectation]":
     """
     import great_expectations.expectations as gxe
 
-    bound = params.max_index
     longest = max(params.leads or [lead for one in OSCILLATIONS.values() for lead in one.leads])
-    bounded = [
-        gxe.ExpectColumnValuesToBeBetween(
-            column=name,
-            min_value=-bound,
-            max_value=bound,
-            description=f"'{name}' lies within {bound:g} of 0; -9.9 and 25 are a missing code and a temperature.",
-        )
-        for name in ("first_index", "second_index", "target_index", "target_second_index")
-    ]
+    is_anomaly = params.source != "own" or OSCILLATIONS[params.oscillation].is_anomaly
     return [
-        *bounded,
+        *(_of_anomalies(params.max_index) if is_anomaly else _of_values(params.min_value, params.max_value)),
         gxe.ExpectColumnValuesToBeBetween(
             column="lead_count",
             min_value=1,
@@ -294,10 +321,44 @@ def expectations(params: IngestParameters) -> "list[gxe.Expectation]":
         gxe.ExpectColumnDistinctValuesToBeInSet(
             column="split", value_set=["train", "valid", "test"], description="Every forecast is in a split."
         ),
-        gxe.ExpectColumnMeanToBeBetween(
-            column="target_index",
-            min_value=-1,
-            max_value=1,
-            description="Anomalies are near 0 on average: a raw temperature is not.",
-        ),
+    ]
+
+
+_INDICES = (*STATE, "target_index", "target_second_index")
+
+
+def _of_anomalies(bound: float) -> "list[gxe.Expectation]":
+    import great_expectations.expectations as gxe
+
+    amounts = [
+        gxe.ExpectColumnValuesToBeBetween(
+            column=name,
+            min_value=-bound,
+            max_value=bound,
+            description=f"'{name}' lies within {bound:g} of 0; -9.9 and 25 are a missing code and a temperature.",
+        )
+        for name in _INDICES
+    ]
+    mean = gxe.ExpectColumnMeanToBeBetween(
+        column="target_index",
+        min_value=-1,
+        max_value=1,
+        description="Anomalies are near 0 on average: a raw temperature is not (ingest.oscillation: monthly takes it).",
+    )
+    return [*amounts, mean]
+
+
+def _of_values(low: float | None, high: float | None) -> "list[gxe.Expectation]":
+    import great_expectations.expectations as gxe
+
+    if low is None and high is None:
+        return []
+    words = " and ".join(
+        f"at {side} {bound:g}" for side, bound in (("least", low), ("most", high)) if bound is not None
+    )
+    return [
+        gxe.ExpectColumnValuesToBeBetween(
+            column=name, min_value=low, max_value=high, description=f"'{name}' is {words}."
+        )
+        for name in _INDICES
     ]

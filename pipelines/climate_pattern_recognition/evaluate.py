@@ -68,6 +68,23 @@ def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
     return _columns({"forecast": simple["linear"], **simple}, str(train["oscillation"][0]))
 
 
+def anomalies(oscillation: str, values: Floats, normal: Forecast) -> Floats:
+    """Returns values as anomalies, shape (N, 2): as they are where the index is one, else their distance from normal.
+
+    Args:
+        oscillation: A name of :data:`.oscillations.OSCILLATIONS`.
+        values: Shape (N, 2).
+        normal: Mean and spread of the climatology, shape (N, 2) each.
+    """
+    return values if OSCILLATIONS[oscillation].is_anomaly else (values - normal[0]) / normal[1]
+
+
+def _phases(forecasts: dict[str, Forecast], oscillation: str) -> pl.DataFrame:
+    (mean, spread), normal = forecasts["forecast"], forecasts["climatology"]
+    scale = 1.0 if OSCILLATIONS[oscillation].is_anomaly else normal[1]
+    return forecast_phases(oscillation, anomalies(oscillation, mean, normal), spread / scale)
+
+
 def _columns(forecasts: dict[str, Forecast], oscillation: str) -> pl.DataFrame:
     columns = {}
     for name in FORECASTS:
@@ -75,7 +92,7 @@ def _columns(forecasts: dict[str, Forecast], oscillation: str) -> pl.DataFrame:
         for position, index in enumerate(("first", "second")):
             columns[f"{name}_{index}"] = mean[:, position]
             columns[f"{name}_{index}_spread"] = spread[:, position]
-    predictions = pl.DataFrame(columns).hstack(forecast_phases(oscillation, *forecasts["forecast"]))
+    predictions = pl.DataFrame(columns).hstack(_phases(forecasts, oscillation))
     return predictions.select(pl.when(pl.col("forecast_first").is_not_nan()).then(pl.all()))
 
 
@@ -95,11 +112,11 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
 
     Returns:
         ``crps_skill``: share of the linear baseline's CRPS that the forecast saves, over all leads; the same beside
-        ``climatology`` and ``persistence``. ``correlation`` (of both indices together, about zero as usual for the
-        MJO), ``root_mean_squared_error`` and ``accuracy`` of the phase, these three also by lead. ``interval_coverage``
-        and ``interval_width``, ``crps``, ``brier_score`` of being active. Where NASA's dynamical forecasts are known,
-        ``dynamical_rmm1_lead_<n>`` and ``our_rmm1_lead_<n>`` are correlations on the same rows. NaN where the rows
-        cannot answer.
+        ``climatology`` and ``persistence``. ``correlation`` of the anomalies (of both indices together, about zero as
+        usual for the MJO), ``root_mean_squared_error`` and ``accuracy`` of the phase, these three also by lead.
+        ``interval_coverage`` and ``interval_width``, ``crps``, ``brier_score`` of being active. Where NASA's dynamical
+        forecasts are known, ``dynamical_rmm1_lead_<n>`` and ``our_rmm1_lead_<n>`` are correlations on the same rows.
+        NaN where the rows cannot answer.
     """
     if not rows.height:
         return {"crps_skill": float("nan")}
@@ -110,10 +127,12 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
     totals = {name: float(np.nansum(crps_gaussian(*means_and_spreads(rows, name), outcome))) for name in FORECASTS}
     tail = (1 - params.nominal_coverage) / 2
     interval = gaussian_quantiles(mean, spread, (tail, 1 - tail))
-    phase = observed_phase(oscillation, outcome[:, 0], outcome[:, 1])
+    normal = means_and_spreads(rows, "climatology")
+    ours, observed = (anomalies(oscillation, values, normal) for values in (mean, outcome))
+    phase = observed_phase(oscillation, observed[:, 0], observed[:, 1])
     is_right = rows["phase"].to_numpy() == np.array(OSCILLATIONS[oscillation].phases)[phase]
     each_lead: dict[str, Callable[[Booleans], float]] = {
-        "correlation": lambda at: anomaly_correlation(mean[at], outcome[at]),
+        "correlation": lambda at: anomaly_correlation(ours[at], observed[at]),
         "root_mean_squared_error": lambda at: float(np.sqrt(np.nanmean((mean[at] - outcome[at]) ** 2))),
         "accuracy": lambda at: float(is_right[at].mean()),
     }
@@ -121,7 +140,7 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
         "crps_skill": 1 - totals["forecast"] / totals["linear"],
         "crps_skill_over_climatology": 1 - totals["forecast"] / totals["climatology"],
         "crps_skill_over_persistence": 1 - totals["forecast"] / totals["persistence"],
-        "correlation": anomaly_correlation(mean, outcome),
+        "correlation": anomaly_correlation(ours, observed),
         "root_mean_squared_error": float(np.sqrt(((mean - outcome)[is_known] ** 2).mean())),
         "accuracy": float(is_right.mean()),
         "interval_coverage": interval_coverage(interval[..., 0], interval[..., 1], outcome),

@@ -12,7 +12,7 @@ from pipelines.climate_pattern_recognition.oscillations import COVARIATES, STATE
 LAGS = (0, 1, 2, 3, 4, 7, 12)
 COVARIATE_LAGS = (0, 3)
 SPANS = (5, 10, 20, 30, 60, 120)
-"""Steps (months or days). Spans of 60 and 120 days hold the slow part that the interannual RMM has left in."""
+"""Steps (months, weeks or days). Spans of 60 and 120 days hold the slow part that the interannual RMM has left in."""
 
 MAX_HISTORY = max(SPANS)
 """How many steps the features look back, the issue time included."""

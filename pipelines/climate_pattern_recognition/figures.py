@@ -7,7 +7,7 @@ import polars as pl
 
 from modelyard.tasks.figures import COLOURS, INK, MUTED, axes, confusion_matrix, figure_style
 from modelyard.tasks.series.scores import crps_gaussian
-from pipelines.climate_pattern_recognition.evaluate import anomaly_correlation, means_and_spreads
+from pipelines.climate_pattern_recognition.evaluate import anomalies, anomaly_correlation, means_and_spreads
 from pipelines.climate_pattern_recognition.inputs import target_values
 from pipelines.climate_pattern_recognition.model import FORECASTS, ForecastModel
 from pipelines.climate_pattern_recognition.oscillations import OSCILLATIONS, observed_phase
@@ -58,9 +58,10 @@ def _crps_by_lead(place: "Axes", rows: pl.DataFrame, model: ForecastModel) -> No
 
 
 def _correlation_by_lead(place: "Axes", rows: pl.DataFrame, model: ForecastModel) -> None:
-    lead, outcome = rows["lead_count"].to_numpy(), target_values(rows)
+    oscillation, normal = model.scope.oscillation, means_and_spreads(rows, "climatology")
+    lead, outcome = rows["lead_count"].to_numpy(), anomalies(oscillation, target_values(rows), normal)
     for name in ("persistence", "linear", "forecast"):
-        mean = means_and_spreads(rows, name)[0]
+        mean = anomalies(oscillation, means_and_spreads(rows, name)[0], normal)
         values = [anomaly_correlation(mean[lead == n], outcome[lead == n]) for n in model.scope.leads]
         place.plot(model.scope.leads, values, color=_COLOURS[name], marker="o", markersize=4, label=_NAMES[name])
     place.axhline(0.5, color=MUTED, linewidth=1, linestyle=":")
@@ -96,7 +97,7 @@ def _phases(place: "Axes", rows: pl.DataFrame, model: ForecastModel) -> None:
     oscillation, leads = model.scope.oscillation, model.scope.leads
     names, middle = list(OSCILLATIONS[oscillation].phases), leads[min(2, len(leads) - 1)]
     part = rows.filter(rows["lead_count"] == middle)
-    outcome = target_values(part)
+    outcome = anomalies(oscillation, target_values(part), means_and_spreads(part, "climatology"))
     observed = observed_phase(oscillation, outcome[:, 0], outcome[:, 1])
     forecast = np.array([names.index(phase) for phase in part["phase"]])
     confusion_matrix(place, observed, forecast, [name.replace("phase_", "").replace("_", " ") for name in names])
@@ -106,10 +107,11 @@ def _phases(place: "Axes", rows: pl.DataFrame, model: ForecastModel) -> None:
 
 def _plume(place: "Axes", rows: pl.DataFrame, model: ForecastModel) -> None:
     oscillation, leads = model.scope.oscillation, model.scope.leads
-    middle = leads[min(2 if oscillation == "mjo" else 5, len(leads) - 1)]
+    is_daily = OSCILLATIONS[oscillation].step == "day"
+    middle = leads[min(2 if is_daily else 5, len(leads) - 1)]
     part = rows.filter(pl.col("lead_count") == middle).sort("target_at")
     part = part.filter(pl.col("series") == part["series"][0])
-    if oscillation == "mjo":
+    if is_daily:
         # The year with the liveliest quarter; all years would be a blur.
         lively = part.group_by("block").agg(pl.col("target_index").abs().mean()).sort("target_index", "block")
         year = lively["block"][-1].split("-")[0]
@@ -121,10 +123,10 @@ def _plume(place: "Axes", rows: pl.DataFrame, model: ForecastModel) -> None:
         )
     place.plot(time, mean, color=_COLOURS["forecast"], label=f"forecast {middle} {_unit(model)} before, 50 % and 90 %")
     place.plot(time, part["target_index"], color=INK, linewidth=1.4, label="outcome")
-    threshold = OSCILLATIONS[oscillation].threshold
-    for sign in (-1, 1):
-        place.axhline(sign * threshold, color=MUTED, linewidth=1, linestyle=":")
-    is_simulated = part["series"][0].startswith("simulated")
-    place.set(ylabel="first index" if is_simulated else OSCILLATIONS[oscillation].label)
+    if OSCILLATIONS[oscillation].is_anomaly:
+        for sign in (-1, 1):
+            place.axhline(sign * OSCILLATIONS[oscillation].threshold, color=MUTED, linewidth=1, linestyle=":")
+    name = part["series"][0]
+    place.set(ylabel="first index" if name.startswith("simulated") else OSCILLATIONS[oscillation].label or name)
     place.set_title(f"Forecasts beside the outcomes, lead {middle} {_unit(model)}")
     place.legend(loc="upper left", ncols=2)

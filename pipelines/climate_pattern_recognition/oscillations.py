@@ -4,7 +4,8 @@ El Niño and La Niña: an anomaly of the Niño 3.4 sea surface temperature of at
 operational threshold, here on single months). Madden-Julian Oscillation: the eight octants of the plane of RMM1 and
 RMM2, "weak" inside the unit circle (Wheeler and Hendon 2004, Monthly Weather Review 132, 1917, figure 7). Carbon
 dioxide and global temperature rise; what swings is how far they are from what the decade before lets expect
-(`sources.py`); their thresholds are ours.
+(`sources.py`); their thresholds are ours. Any other series, a river's level, say, is forecast in its own unit: its
+phases are terciles, below, near and above what is normal for the month (as in seasonal forecasts; WMO-No. 1246).
 """
 
 from collections.abc import Callable
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from modelyard.tasks.series.steps import Step, step_number
 
 Floats = NDArray[np.float64]
-Name = Literal["enso", "mjo", "carbon_dioxide", "temperature"]
+Name = Literal["enso", "mjo", "carbon_dioxide", "temperature", "monthly", "weekly", "daily"]
+"""The last three: any other series by months, weeks or days."""
 
 STATE = ("first_index", "second_index")
 """The indices of the oscillation itself."""
@@ -45,9 +47,11 @@ class Oscillation:
         step: Time between two values of the series.
         leads: How many steps ahead is forecast, unless configured otherwise.
         reported_leads: Those with metrics of their own.
-        threshold: From which amplitude on the oscillation is active, in units of its index.
+        threshold: From which amplitude of the anomaly on the oscillation is active.
         phases: Names of the phases: the inactive one; of a single index then the one below and the one above.
-        label: The first index and its unit, for figures.
+        label: The first index and its unit, for figures; empty: the name of the series says it.
+        is_anomaly: Whether the index is an anomaly itself. Else its anomaly is how far it is from the climatology of
+            the month, in standard deviations of the month.
     """
 
     step: Step
@@ -55,7 +59,8 @@ class Oscillation:
     reported_leads: tuple[int, ...]
     threshold: float
     phases: tuple[str, ...]
-    label: str
+    label: str = ""
+    is_anomaly: bool = True
 
 
 def _monthly(threshold: float, phases: tuple[str, str, str], label: str) -> Oscillation:
@@ -63,6 +68,18 @@ def _monthly(threshold: float, phases: tuple[str, str, str], label: str) -> Osci
     leads, reported = tuple(range(1, 13)), (1, 3, 6, 9, 12)
     return Oscillation(
         step="month", leads=leads, reported_leads=reported, threshold=threshold, phases=phases, label=label
+    )
+
+
+def _other(step: Step, leads: tuple[int, ...]) -> Oscillation:
+    """Returns a series in its own unit; a third of a normal distribution lies within 0.43 deviations of its middle."""
+    return Oscillation(
+        step=step,
+        leads=leads,
+        reported_leads=leads,
+        threshold=0.43,
+        phases=("near_normal", "below_normal", "above_normal"),
+        is_anomaly=False,
     )
 
 
@@ -82,17 +99,24 @@ OSCILLATIONS: dict[str, Oscillation] = {
         0.5, ("as_before", "slower_growth", "faster_growth"), "excess growth of CO2 in a year, ppm"
     ),
     "temperature": _monthly(0.2, ("as_before", "cooler", "warmer"), "excess temperature, °C"),
+    "monthly": _other("month", (1, 2, 3, 6, 9, 12)),
+    "weekly": _other("week", (1, 2, 3, 4, 6, 8, 12)),
+    "daily": _other("day", (1, 2, 3, 5, 7, 10, 14)),
 }
 
 
 def by_step(expression: Callable[[Step], pl.Expr]) -> pl.Expr:
     """Returns the expression of each row's step, which follows from its ``oscillation``; an unknown one has months."""
-    is_daily = pl.col("oscillation").is_in([name for name, one in OSCILLATIONS.items() if one.step == "day"])
-    return pl.when(is_daily).then(expression("day")).otherwise(expression("month"))
+    chosen = expression("month")
+    steps: tuple[Step, ...] = ("day", "week")
+    for step in steps:
+        has_step = pl.col("oscillation").is_in([name for name, one in OSCILLATIONS.items() if one.step == step])
+        chosen = pl.when(has_step).then(expression(step)).otherwise(chosen)
+    return chosen
 
 
 def steps_of(time: str = "event_time") -> pl.Expr:
-    """Returns the number of the month or day that holds a time, so that neighbours differ by one."""
+    """Returns the number of the month, week or day that holds a time, so that neighbours differ by one."""
     return by_step(lambda step: step_number(pl.col(time), step))
 
 
@@ -101,7 +125,7 @@ def observed_phase(oscillation: str, first: Floats, second: Floats) -> NDArray[n
 
     Args:
         oscillation: A name of :data:`OSCILLATIONS`.
-        first: The first index, any shape.
+        first: The anomaly of the first index, any shape.
         second: RMM2, the same shape; of other oscillations not used.
     """
     threshold = OSCILLATIONS[oscillation].threshold
@@ -119,7 +143,7 @@ def forecast_phases(oscillation: str, mean: Floats, spread: Floats) -> pl.DataFr
 
     Args:
         oscillation: A name of :data:`OSCILLATIONS`.
-        mean: Shape (N, 2).
+        mean: Of the anomalies, shape (N, 2).
         spread: Standard deviations, shape (N, 2).
     """
     if oscillation != "mjo":

@@ -1,4 +1,4 @@
-"""The API: the latest months or days of an oscillation in, a distribution of what comes out.
+"""The API: the latest months, weeks or days of a series in, a distribution of what comes out.
 
 Features are computed by the code that trained on them. A shorter history is allowed; what it lacks counts as average.
 """
@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from modelyard.tasks.series.scores import gaussian_quantiles
 from modelyard.tasks.series.steps import step_begin
 from pipelines.climate_pattern_recognition.features import MAX_HISTORY, FeatureParameters, derive_features
-from pipelines.climate_pattern_recognition.oscillations import COVARIATES, Name, by_step, steps_of
+from pipelines.climate_pattern_recognition.oscillations import COVARIATES, OSCILLATIONS, Name, by_step, steps_of
 
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -29,7 +29,8 @@ def _as_list(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-_Index = Annotated[float, Field(ge=-20, le=20, allow_inf_nan=False)]
+_MAX_ANOMALY = 20.0
+_Index = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 _History = Annotated[list[_Index], BeforeValidator(_as_list)]
 _OptionalHistory = Annotated[list[_Index] | None, BeforeValidator(_as_list)]
 
@@ -40,18 +41,27 @@ class IndexHistory(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     series: str = Field("request", min_length=1, max_length=100, description="Name of the series.")
-    oscillation: Name = Field(description="mjo: a value for each day; the others: for each month.")
-    event_time: AwareDatetime = Field(description="The latest month or day of the history, with its offset from UTC.")
-    lead_count: int = Field(ge=1, le=90, description="How many months or days ahead.")
+    oscillation: Name = Field(
+        description="mjo and daily: a value for each day; weekly: for each week; the others: for each month."
+    )
+    event_time: AwareDatetime = Field(
+        description="The latest month, week or day of the history; the date as it is written counts, not that in UTC."
+    )
+    lead_count: int = Field(ge=1, le=90, description="How many months, weeks or days ahead.")
     first_indices: _History = Field(
         min_length=1,
         max_length=MAX_HISTORY,
-        description="RMM1, Niño 3.4 anomalies in °C, or the like, the latest last; 120 are enough for every feature.",
+        description="RMM1, Niño 3.4 anomalies in °C, or the series in its own unit, the latest last; 120 are enough for"
+        " every feature.",
     )
     second_indices: _OptionalHistory = Field(None, description="RMM2, as long as `first_indices`.")
 
     @model_validator(mode="after")
-    def _have_one_length(self) -> IndexHistory:
+    def _fit_together(self) -> IndexHistory:
+        if OSCILLATIONS[self.oscillation].is_anomaly and max(map(abs, self.first_indices)) > _MAX_ANOMALY:
+            raise ValueError(
+                f"first_indices of {self.oscillation} are anomalies, within {_MAX_ANOMALY:g} of 0: give none beyond"
+            )
         for name in ("second_indices", *_HISTORIES):
             values = getattr(self, name, None)
             if values is not None and len(values) != len(self.first_indices):
@@ -125,7 +135,7 @@ def _as_records(requests: Sequence[IndexHistory]) -> pl.DataFrame:
         frame = pl.DataFrame({"back": range(length - 1, -1, -1), **values}).with_columns(
             pl.lit(str(number)).alias("series"),
             pl.lit(request.oscillation).alias("oscillation"),
-            pl.lit(request.event_time.astimezone(UTC)).dt.cast_time_unit("us").alias("issued"),
+            pl.lit(request.event_time.replace(tzinfo=UTC)).dt.cast_time_unit("us").alias("issued"),
         )
         frames.append(frame)
     step = steps_of("issued") - pl.col("back")

@@ -1,16 +1,18 @@
 """Laws of the oscillations, the ceiling, and the API."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from pipelines.climate_pattern_recognition.evaluate import ScoreParameters, predict, score
+from pipelines.climate_pattern_recognition.data import IngestParameters, records_of
+from pipelines.climate_pattern_recognition.evaluate import ScoreParameters, floor, predict, score
 from pipelines.climate_pattern_recognition.oscillations import OSCILLATIONS, forecast_phases, observed_phase
 from pipelines.climate_pattern_recognition.serve import EXAMPLE, ForecastRequest, decode, encode
 from pipelines.climate_pattern_recognition.simulator import SimulationParameters, perfect_forecast, simulate
+from tests.pipelines.climate_pattern_recognition.small import SMALL
 
 
 def test_the_farther_ahead_the_wider(trained):
@@ -84,6 +86,26 @@ def test_phase_probabilities_are_shares_of_drawn_outcomes(oscillation):
     assert found["active_probability"][0] == pytest.approx(1 - seen[0], abs=0.02)
 
 
+def test_another_unit_of_a_series_changes_the_numbers_and_nothing_else():
+    """Degrees Celsius or Fahrenheit, metres or micrometres: phases, skill and calibration stay."""
+    times = simulate(SimulationParameters(oscillation="enso", n_years=30))
+    scores, means = [], []
+    for scale, offset in ((1.0, 0.0), (1.8e-4, 3.2e-3), (60.0, 1800.0)):
+        series = times.select("event_time", first_index=pl.col("first_index") * scale + offset, series=pl.lit("a"))
+        params = IngestParameters(leads=(1, 6), oscillation="monthly")
+        examples = SMALL.joined(records_of(series, "monthly", params, "here"))
+        test = examples.filter(split="test")
+        predictions = floor(examples.filter(split="train"), test)
+        found = score(test.hstack(predictions), ScoreParameters())
+        scores.append({name: found[name] for name in ("accuracy", "correlation", "interval_coverage", "brier_score")})
+        means.append((predictions["forecast_first"] - offset).to_numpy() / scale)
+    assert scores[1] == pytest.approx(scores[0], abs=1e-3)
+    assert scores[2] == pytest.approx(scores[0], abs=1e-3)
+    assert means[1] == pytest.approx(means[0], abs=1e-3)
+    assert means[2] == pytest.approx(means[0], abs=1e-3)
+    assert 0.3 < scores[0]["accuracy"] < 0.95
+
+
 def test_a_lead_or_an_oscillation_that_was_not_learnt_has_no_answer_and_spoils_no_other(trained):
     requests = [
         EXAMPLE,
@@ -104,6 +126,7 @@ def test_a_lead_or_an_oscillation_that_was_not_learnt_has_no_answer_and_spoils_n
         {"first_indices": [99.9]},
         {"lead_count": 0},
         {"oscillation": "nao"},
+        {"oscillation": "daily", "first_indices": [1e12] * 8},
         {"event_time": datetime(2017, 1, 20)},  # no zone
     ],
 )
@@ -119,6 +142,13 @@ def test_months_of_a_request_end_at_its_month():
     row = decode([request]).row(0, named=True)
     assert (row["first_index_lag_0"], row["first_index_lag_2"], row["first_index_lag_3"]) == (0.9, 0.1, None)
     assert row["event_time"] == datetime(1997, 5, 1, tzinfo=UTC)
+
+
+def test_the_date_of_a_request_is_the_one_that_is_written():
+    kathmandu = datetime(2017, 1, 20, tzinfo=timezone(timedelta(hours=5, minutes=45)))
+    asked = [EXAMPLE, EXAMPLE.model_copy(update={"event_time": kathmandu})]
+    first, second = decode(asked).rows()
+    assert first == second
 
 
 def test_metrics_by_lead_add_up_to_those_of_all_leads(trained):

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.own_data.format import TableFormat
 from pipelines.climate_pattern_recognition import sources
 from pipelines.climate_pattern_recognition.data import CONTRACT, IngestParameters, expectations, ingest, records_of
 from pipelines.climate_pattern_recognition.sources import read_psl
@@ -117,6 +118,55 @@ def test_a_series_that_ends_before_the_test_is_refused():
     series, begins = months(60).with_columns(series=pl.lit("a")), datetime(1995, 1, 1, tzinfo=UTC)
     with pytest.raises(DataContractError, match=r"1980-02-01 to 1984-12-01, none is of the split valid and test"):
         records_of(series, "enso", IngestParameters(leads=(1, 2)), "here", begins)
+
+
+def test_a_river_level_in_its_own_unit_is_no_anomaly_and_keeps_the_contract(tmp_path):
+    levels = months().select("event_time", first_index=300 + 80 * pl.col("first_index"))
+    changes = {"oscillation": "monthly", "name": "Elbe at Dresden, cm", "min_value": 0.0}
+    records = own(tmp_path / "a.csv", levels, **changes)
+    assert records["series"].unique().to_list() == ["Elbe at Dresden, cm"]
+    rules = expectations(IngestParameters(source="own", **changes))
+    assert {rule.column: rule.min_value for rule in rules if getattr(rule, "max_value", 1) is None} == dict.fromkeys(
+        ("first_index", "second_index", "target_index", "target_second_index"), 0
+    )
+    assert not any(type(rule).__name__ == "ExpectColumnMeanToBeBetween" for rule in rules)
+    with pytest.raises(ValueError, match="below max_value"):
+        IngestParameters(min_value=3.0, max_value=1.0)
+
+
+def test_weeks_are_steps_of_a_weekly_series(tmp_path):
+    begin = datetime(2000, 1, 5, tzinfo=UTC)  # a Wednesday
+    times = [begin + timedelta(days=7 * k) for k in range(200)]
+    table = pl.DataFrame({"event_time": times, "first_index": [float(k) for k in range(200)]})
+    records = own(tmp_path / "a.csv", table, oscillation="weekly")
+    assert set(records["event_time"].dt.weekday()) == {1}
+    assert (records["target_index"] - records["first_index"]).to_list() == records["lead_count"].to_list()
+
+
+@pytest.mark.parametrize("offset", ["", " 00:00", "T00:00:00Z", "T00:00:00+14:00", "T00:00:00-10:00"])
+def test_a_date_is_the_one_that_is_written(tmp_path, offset):
+    table = months(60)
+    written = table.with_columns(pl.col("event_time").dt.strftime("%Y-%m-%d") + offset)
+    written.write_csv(tmp_path / "a.csv")
+    records = ingest(IngestParameters(source="own", path=str(tmp_path / "a.csv"), leads=(1, 3)))
+    assert records.equals(own(tmp_path / "a.csv", table))
+
+
+def test_a_river_level_as_a_german_office_writes_it(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "datum;wasserstand\n" + "\n".join(f"0{n % 9 + 1}.01.{1990 + n // 9};{n},5" for n in range(90))
+    )
+    params = IngestParameters(
+        source="own",
+        path=str(tmp_path / "a.csv"),
+        oscillation="daily",
+        columns={"event_time": "datum", "first_index": "wasserstand"},
+        table_format=TableFormat(date_format="%d.%m.%Y", decimal=","),
+        leads=(1,),
+    )
+    records = ingest(params)
+    assert records["parse_errors"].null_count() == records.height == 80
+    assert records["first_index"][:3].to_list() == [0.5, 1.5, 2.5]
 
 
 def test_one_value_is_no_series(tmp_path):

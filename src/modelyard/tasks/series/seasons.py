@@ -15,9 +15,7 @@ def annual_waves(times: pl.Series) -> Floats:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def climatology(
-    values: Floats, season: NDArray[np.int64], n_seasons: int, min_std: float = 1e-3
-) -> tuple[Floats, Floats]:
+def climatology(values: Floats, season: NDArray[np.int64], n_seasons: int) -> tuple[Floats, Floats]:
     """Returns mean and standard deviation of the values of each season, shape (S,) each.
 
     A season with fewer than two values gets those of all seasons; without any value they are 0 and 1.
@@ -26,14 +24,13 @@ def climatology(
         values: Shape (N,), NaN where not known.
         season: Of each value, from 0, shape (N,).
         n_seasons: S.
-        min_std: The least standard deviation.
     """
     is_known = np.isfinite(values)
     mean, std = np.zeros(n_seasons), np.ones(n_seasons)
     for number in range(n_seasons if is_known.any() else 0):
         found = values[is_known & (season == number)]
         found = found if found.size > 1 else values[is_known]
-        mean[number], std[number] = found.mean(), max(float(found.std()), min_std)
+        mean[number], std[number] = found.mean(), found.std()
     return mean, std
 
 
