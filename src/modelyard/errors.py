@@ -4,6 +4,8 @@ Every failure that is not a bug is raised as one of these; the command line prin
 traceback) and exits with the class's ``exit_code``.
 """
 
+from modelyard.passwords import masked
+
 
 class ModelyardError(Exception):
     """One clear failure.
@@ -17,7 +19,7 @@ class ModelyardError(Exception):
     exit_code = 1
 
     def __init__(self, found: str, *, where: str = "", way_out: str = "") -> None:
-        self.found, self.where, self.way_out = found, where, way_out
+        self.found, self.where, self.way_out = masked(found), masked(where), masked(way_out)
         super().__init__("\n".join(self.lines()))
 
     def lines(self) -> list[str]:

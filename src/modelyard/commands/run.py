@@ -7,6 +7,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from modelyard.commands.readable_errors import readable_errors
+from modelyard.errors import ConfigurationError
 
 _kedro_run: Any = kedro_run.callback  # declared as perhaps None; Kedro's command has one
 
@@ -19,6 +20,12 @@ def _run(quiet: bool, pipeline: str | None, pipelines: list[str], **options: Any
     # Kedro 1.7 warns on --pipeline; both spellings mean the same here, without a word.
     names = [*pipelines, *([pipeline] if pipeline else [])]
     with readable_errors():
+        if "ParallelRunner" in str(options.get("runner")):
+            raise ConfigurationError(
+                "ParallelRunner does not apply: a project's stages follow one another.",
+                where="--runner",
+                way_out="leave it out; trials run side by side by themselves (tune.n_parallel)",
+            )
         _kedro_run(pipeline=None, pipelines=names, **options)
 
 

@@ -9,6 +9,7 @@ from modelyard.feature_store.schema import schema_digest
 from modelyard.lineage.table_digest import table_digest
 from modelyard.model_registry.registration import Reference, Registration
 from modelyard.parameters import typed
+from modelyard.passwords import masked_values
 from modelyard.project import Project
 from modelyard.stages.model_card import model_card
 
@@ -36,7 +37,7 @@ def make_describe(project: Project) -> Callable[..., Any]:
         from modelyard.training.devices import find_device, precision_in_words
 
         run = groups["run"]
-        parameters = {name: groups[name].model_dump(mode="json") for name in PARAMETER_GROUPS}
+        parameters = {name: masked_values(groups[name].model_dump(mode="json")) for name in PARAMETER_GROUPS}
         record = run_context | {
             "project": project.name,
             "source": groups["ingest"].source,

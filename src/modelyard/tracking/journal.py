@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from modelyard.errors import StorageError
 from modelyard.files import writing
+from modelyard.passwords import masked_values
 from modelyard.paths import data_directory, repository
 
 _WRITER_START_S = 120.0
@@ -153,7 +154,7 @@ def _start_writer(path: Path) -> None:
 def _append(event: Mapping[str, Any]) -> None:
     if _journal is not None:
         with writing(Path(_journal.name)):
-            _journal.write(json.dumps(event) + "\n")
+            _journal.write(json.dumps(masked_values(event)) + "\n")
             _journal.flush()
 
 

@@ -57,6 +57,14 @@ def _bring(own: Path) -> None:
             _follow(store, other)
 
 
+def _shortened(value: str) -> str:
+    """A parameter as MLflow takes it; what was cut off is said, the run record holds all of it."""
+    if len(value) <= _PARAM_VALUE_LIMIT:
+        return value
+    mark = f" … ({len(value):,} characters, whole in run_record.json)"
+    return value[: _PARAM_VALUE_LIMIT - len(mark)] + mark
+
+
 def _follow(store: "MlflowClient", journal: Path) -> None:
     try:
         with FileLock(f"{journal}.lock", timeout=0):
@@ -153,7 +161,7 @@ def _start(store: "MlflowClient", session: str, state: dict[str, Any], event: Ev
 def _log_params(store: "MlflowClient", run: str, values: dict[str, str]) -> None:
     from mlflow.entities import Param
 
-    params = [Param(name, value[:_PARAM_VALUE_LIMIT]) for name, value in values.items()]
+    params = [Param(name, _shortened(value)) for name, value in values.items()]
     for start in range(0, len(params), 100):  # MLflow's limit for one batch
         store.log_batch(run, params=params[start : start + 100])
 

@@ -1,0 +1,34 @@
+"""Passwords in addresses are masked wherever text leaves the process: errors, logs, tracking, records."""
+
+import logging
+import re
+from typing import Any
+
+_WITH_PASSWORD = re.compile(r"(?P<before>\w[\w+.-]*://[^\s/:@'\"]*):(?P<password>[^\s/@'\"]+)@")
+
+
+def masked(text: str) -> str:
+    """Returns ``text`` with the password of every address in it replaced: ``https://user:***@host/file``."""
+    return _WITH_PASSWORD.sub(r"\g<before>:***@", text) if "://" in text else text
+
+
+def masked_values(values: Any) -> Any:
+    """Returns nested dictionaries, lists and strings with every string masked; other values as they are."""
+    if isinstance(values, str):
+        return masked(values)
+    if isinstance(values, dict):
+        return {name: masked_values(value) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [masked_values(value) for value in values]
+    return values
+
+
+class MaskPasswords(logging.Filter):
+    """Masks the message of every record that a handler writes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replaces message and arguments by the masked message, if there is anything to mask."""
+        message = record.getMessage()
+        if (hidden := masked(message)) != message:
+            record.msg, record.args = hidden, None
+        return True
