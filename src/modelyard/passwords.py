@@ -32,3 +32,10 @@ class MaskPasswords(logging.Filter):
         if (hidden := masked(message)) != message:
             record.msg, record.args = hidden, None
         return True
+
+
+def mask_passwords_in_logs() -> None:
+    """Adds :class:`MaskPasswords` to the handlers of the root logger (Kedro refuses filters in conf/logging.yml)."""
+    for handler in logging.getLogger().handlers:
+        if not any(isinstance(known, MaskPasswords) for known in handler.filters):
+            handler.addFilter(MaskPasswords())

@@ -2,10 +2,12 @@
 
 from modelyard import hooks
 from modelyard.back_ends.environment import environment_variable
+from modelyard.passwords import mask_passwords_in_logs
 from modelyard.paths import data_directory
 from modelyard.startup import telemetry
 
 telemetry.switch_off()
+mask_passwords_in_logs()
 
 HOOKS = hooks.HOOKS
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-mlflow")
