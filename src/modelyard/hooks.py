@@ -3,9 +3,10 @@
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
@@ -96,7 +97,33 @@ class RunLockHook:
 
 
 class ParameterHook:
-    """A parameter that nothing reads is a mistake, said before any node runs."""
+    """A group of parameters that no file names has its defaults; one that nothing reads is a mistake, said at once."""
+
+    @hook_impl
+    def after_context_created(self, context: "KedroContext") -> None:
+        """Reads the parameters of the projects that are to run, and of no other, and adds the groups without values.
+
+        With 29 projects, reading all of their files would take longer than the rest of Kedro's start.
+        """
+        from kedro.config import MissingConfigException
+        from kedro.framework.project import pipelines
+
+        requested = [name for name in pipelines._requested_pipelines or [] if name in project_names()]
+        loader: Any = context.config_loader
+        if requested and Path(loader.conf_source).is_dir():  # it may be an archive
+            _check_folders(loader)
+            folders = [f"{name}/**/parameters*" for name in requested]
+            loader.config_patterns["parameters"] = ["parameters*", "parameters*/**", *folders]
+        try:
+            parameters = loader["parameters"]
+        except MissingConfigException:  # no file has any
+            parameters = dict(loader.runtime_params or {})
+        for name in requested or project_names():
+            groups = parameters[name] = parameters.get(name) or {}
+            for group in _groups_read(pipelines[name], name):
+                if groups.get(group) is None:
+                    groups[group] = {}
+        loader["parameters"] = parameters
 
     @hook_impl
     def before_pipeline_run(self, pipeline: "Pipeline", catalog: "CatalogProtocol[Any, Any]") -> None:
@@ -108,11 +135,8 @@ class ParameterHook:
             return
         _check_names(parameters, project_names(), "projects", "conf/ or --params")
         for project in _projects_in(pipeline):
-            read = {
-                name.removeprefix(f"params:{project}.").split(".")[0]
-                for name in pipeline.inputs() | pipelines[project].inputs()  # also of what --to-nodes leaves out
-                if name.startswith(f"params:{project}.")
-            }
+            # Also of what --to-nodes leaves out.
+            read = _groups_read(pipeline, project) | _groups_read(pipelines[project], project)
             if read:
                 _check_names(parameters.get(project, {}), sorted(read), f"groups of {project}", f"{project} parameters")
 
@@ -236,7 +260,20 @@ def _projects_in(pipeline: "Pipeline") -> list[str]:
     return sorted({node.namespace.split(".")[0] for node in pipeline.nodes if node.namespace})
 
 
-def _check_names(given: dict[str, Any], known: list[str], what: str, where: str) -> None:
+def _groups_read(pipeline: "Pipeline", project: str) -> set[str]:
+    prefix = f"params:{project}."
+    return {name.removeprefix(prefix).split(".")[0] for name in pipeline.inputs() if name.startswith(prefix)}
+
+
+def _check_folders(loader: Any) -> None:
+    """Refuses a folder of parameters that belongs to no project, and would therefore not be read."""
+    for environment in (loader.base_env, loader.env or loader.default_run_env):
+        found = Path(loader.conf_source, environment).glob("*/parameters*")
+        names = sorted({file.parent.name for file in found if not file.parent.name.startswith("parameters")})
+        _check_names(names, project_names(), "projects", f"{loader.conf_source}/{environment}")
+
+
+def _check_names(given: Iterable[str], known: list[str], what: str, where: str) -> None:
     for name in given:
         if name not in known:
             near = get_close_matches(name, known, n=1, cutoff=0.5)

@@ -1,21 +1,24 @@
-"""The lifecycle: one list of nodes, the same for every project, readable top to bottom."""
+"""The lifecycle: its nodes, the same for every project, readable top to bottom.
+
+A new stage for all projects is a node here (its function and parameter model in ``modelyard/stages``), its datasets in
+``conf/base/catalog.yml``, and a stage of ``dvc.yaml``. The rest follows from these: which groups of parameters there
+are, what the run record holds, and what makes ``dvc repro`` run the stage again.
+"""
 
 from kedro.pipeline import Node, Pipeline
+from kedro.validation import TypeExtractor
 
-from modelyard.gate import GateParameters
-from modelyard.monitoring.reference import MonitorParameters
-from modelyard.parameters import NoParameters, parameters_of
 from modelyard.project import Project
-from modelyard.scoring import EvaluateParameters
 from modelyard.stages.evaluate import make_evaluate
-from modelyard.stages.examples import SplitParameters, make_assemble, make_derive
+from modelyard.stages.examples import make_assemble, make_derive
 from modelyard.stages.ingest import make_ingest
 from modelyard.stages.monitor import make_summarise
-from modelyard.stages.register import PARAMETER_GROUPS, make_describe, register, report
-from modelyard.stages.train import RunParameters, make_train
+from modelyard.stages.register import make_describe, register, report
+from modelyard.stages.train import make_train
 from modelyard.stages.tune import make_tune
-from modelyard.stages.validate import ValidateParameters, accept_records, make_validate
-from modelyard.tuning.parameters import TuneParameters
+from modelyard.stages.validate import accept_records, make_validate
+
+_PARAMETERS = "params:"
 
 
 def assemble(project: Project) -> Pipeline:
@@ -25,22 +28,21 @@ def assemble(project: Project) -> Pipeline:
         project: The project's record. A project with one more step adds it in the open:
             ``assemble(PROJECT) + Pipeline([Node(...)], namespace=PROJECT.name)``.
     """
-    params = {name: f"params:{name}" for name in PARAMETER_GROUPS}
-    return Pipeline(
+    made = Pipeline(
         [
-            Node(make_ingest(project), params["ingest"], ["raw_records", "media"], name="ingest"),
+            Node(make_ingest(project), "params:ingest", ["raw_records", "media"], name="ingest"),
             Node(
                 make_validate(project),
-                ["raw_records", "released_records", params["ingest"], params["validate"]],
+                ["raw_records", "released_records", "params:ingest", "params:validate"],
                 ["checked_records", "rejected_records", "validation_report", "validation_summary"],
                 name="validate",
             ),
             Node(accept_records, ["checked_records", "validation_summary"], "records", name="accept"),
-            Node(make_derive(project), ["records", params["features"]], "features", name="derive_features"),
-            Node(make_assemble(project), ["records", "features", params["split"]], "examples", name="featurize"),
+            Node(make_derive(project), ["records", "params:features"], "features", name="derive_features"),
+            Node(make_assemble(project), ["records", "features", "params:split"], "examples", name="featurize"),
             Node(
                 make_train(project),
-                ["examples", "media", params["fit"], params["run"], params["score"], "work_folder"],
+                ["examples", "media", "params:fit", "params:run", "params:score", "work_folder"],
                 ["trained_model", "train_summary"],
                 name="train",
             ),
@@ -51,10 +53,10 @@ def assemble(project: Project) -> Pipeline:
                     "media",
                     "trained_model",
                     "train_summary",
-                    params["fit"],
-                    params["tune"],
-                    params["run"],
-                    params["score"],
+                    "params:fit",
+                    "params:tune",
+                    "params:run",
+                    "params:score",
                     "work_folder",
                 ],
                 ["tuned_model", "tuning_summary"],
@@ -62,10 +64,14 @@ def assemble(project: Project) -> Pipeline:
             ),
             Node(
                 make_evaluate(project),
-                ["examples", "media", "tuned_model", "champion", params["evaluate"], params["score"], params["gate"]],
+                ["examples", "media", "tuned_model", "champion", "params:evaluate", "params:score", "params:gate"],
                 ["evaluation", "predictions", "figures"],
                 name="evaluate",
             ),
+        ]
+    )
+    kept = Pipeline(
+        [
             Node(
                 make_describe(project),
                 {
@@ -75,7 +81,7 @@ def assemble(project: Project) -> Pipeline:
                     "validation": "validation_summary",
                     "tuning": "tuning_summary",
                     "evaluation": "evaluation",
-                    **params,
+                    **_parameters(made),
                 },
                 ["run_record", "model_card"],
                 name="describe",
@@ -92,24 +98,19 @@ def assemble(project: Project) -> Pipeline:
                 "model_version",
                 name="register",
             ),
-            Node(report, ["evaluation", "run_record", "model_version"], "metrics", name="report"),
-        ],
-        namespace=project.name,
+            Node(report, ["evaluation", "run_record", "model_version"], ["metrics", "primary_metric"], name="report"),
+        ]
     )
+    return Pipeline([made, kept], namespace=project.name)
 
 
 def parameter_types(project: Project) -> dict[str, type]:
-    """The parameter model of each group of :data:`PARAMETER_GROUPS` and ``monitor``: the project's or the spine's."""
-    return {
-        "ingest": parameters_of(project.ingest),
-        "validate": ValidateParameters,
-        "features": parameters_of(project.derive_features) if project.derive_features else NoParameters,
-        "split": SplitParameters,
-        "run": RunParameters,
-        "fit": parameters_of(project.fit),
-        "tune": TuneParameters,
-        "score": parameters_of(project.metrics.score),
-        "evaluate": EvaluateParameters,
-        "gate": GateParameters,
-        "monitor": MonitorParameters,
-    }
+    """Returns the parameter model of each group that a node of the project's lifecycle reads, as Kedro finds it."""
+    found: dict[str, type] = TypeExtractor({project.name: assemble(project)}).extract_types_from_pipelines()
+    return {name.removeprefix(f"{project.name}."): model for name, model in found.items()}
+
+
+def _parameters(pipeline: Pipeline) -> dict[str, str]:
+    """Returns the groups of parameters that a pipeline reads, in the order of its nodes, and their names for Kedro."""
+    names = dict.fromkeys(name for node in pipeline.nodes for name in node.inputs if name.startswith(_PARAMETERS))
+    return {name.removeprefix(_PARAMETERS): name for name in names}

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from modelyard.lifecycle import parameter_types
 from modelyard.paths import repository
-from modelyard.stages.register import PARAMETER_GROUPS
 from tests.contract.check_rooms import ENVIRONMENTS
 from tests.contract.shelves import Shelves
 
@@ -43,11 +42,7 @@ def _catalog() -> CatalogConfigResolver:
 
 def every_parameter_has_a_reader(shelves: Shelves) -> list[str]:
     types = parameter_types(shelves.project())
-    problems = [f"the group {name} has no model" for name in PARAMETER_GROUPS if name not in types]
-    missing = sorted(set(PARAMETER_GROUPS) - set(shelves.configured("base")))
-    problems += [
-        f"conf/base does not have the group {group}: write {group}: {{}} for all defaults" for group in missing
-    ]
+    problems = []
     for environment in ENVIRONMENTS:
         for group, values in shelves.configured(environment).items():
             if group not in types:

@@ -175,9 +175,8 @@ MISTAKES = {
         ),
     ],
     check_wiring.every_parameter_has_a_reader: [
-        Mistake("does not have the group gate", "conf/base/@/parameters.yml", "  gate: {}\n", ""),
-        Mistake("nothing reads the group gates", "conf/base/@/parameters.yml", "gate:", "gates:"),
-        Mistake("did you mean 'width'?", "conf/base/@/parameters.yml", "fit: {}", "fit: {widht: 3}"),
+        Mistake("nothing reads the group gates", "conf/base/@/parameters.yml", "@: {}", "@: {gates: {}}"),
+        Mistake("did you mean 'width'?", "conf/base/@/parameters.yml", "@: {}", "@: {fit: {widht: 3}}"),
         Mistake("conf/ci: fit.loop.epochs", "conf/ci/@/parameters.yml", "epochs: 6", "epochs: 0"),
     ],
 }

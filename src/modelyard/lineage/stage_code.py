@@ -1,113 +1,95 @@
-"""Which modules decide what a stage makes: its own modules and all that they import, found without importing any.
+"""Which modules and parameters decide what a stage makes, found without importing any of them.
 
 DVC knows files, not imports. ``python -m modelyard.lineage.stage_code`` therefore writes, for each stage of each
-project, the list of these modules with their digests into ``data/00_code/<project>/<stage>.txt``; dvc.yaml names the
-lists as dependencies. A list is plain text, so the difference of two says which module made a stage run again.
+project, the list of these modules with their digests, and the values of its parameters, into
+``data/00_code/<project>/<stage>.txt``; dvc.yaml names the lists as dependencies. A list is plain text, so the
+difference of two says what made a stage run again.
+
+Nothing is listed by hand: dvc.yaml says which nodes a stage runs, the lifecycle which function a node calls and which
+datasets and parameters it reads, the catalog which types these datasets have; the record's fields that these modules
+read say which rooms of the project they call.
 """
 
-import ast
-import re
-from collections.abc import Iterator
-from functools import cache
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from modelyard.files import atomic_file, sha256_of_file
+from modelyard.lineage.imports import closure
+from modelyard.lineage.record_fields import fields_read, rooms
+from modelyard.lineage.stage_nodes import StageNode, dataset_modules, lifecycle_nodes, stages
 from modelyard.paths import data_directory, repository
 from modelyard.projects import project_names
 
-STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "ingest": (("data",), ("stages.ingest", "catalog.tables")),
-    "validate": (("data",), ("stages.validate", "catalog.tables", "catalog.documents")),
-    "featurize": (("features",), ("stages.examples", "catalog.features", "catalog.tables")),
-    # Training reports validation metrics, so predict() and score() in evaluate.py belong to it.
-    "train": (("model", "train", "evaluate"), ("stages.train", "catalog.models")),
-    "tune": (("model", "train", "evaluate"), ("stages.tune", "catalog.models")),
-    "evaluate": (
-        ("evaluate", "figures", "serve"),
-        ("stages.evaluate", "stages.register", "stages.monitor", "catalog.model_versions", "lineage.run_context"),
-    ),
-}
-"""Stage to the project's rooms and the spine's modules where its code begins."""
 
-_DOTTED = re.compile(r"(?:modelyard|pipelines)(?:\.\w+)+")
+def stage_names() -> tuple[str, ...]:
+    """Returns the stages of dvc.yaml that run a part of the lifecycle."""
+    return tuple(stages(repository() / "dvc.yaml"))
 
 
 def stage_modules(project: str, stage: str) -> list[Path]:
-    """The modules that ``stage`` of ``project`` runs, sorted.
-
-    Imports are followed wherever they stand, also inside functions, and also where a string names a module by its
-    dotted path (an offline store, a worker's entry point). Imports for type checking only are not followed.
-    """
-    rooms, spine = STAGES[stage]
-    folder = repository() / "pipelines" / project
-    todo = [path for room in rooms if (path := folder / f"{room}.py").exists()]  # not every project has features
-    todo += [file for module in spine if (file := _file_of(f"modelyard.{module}"))]
-    found: set[Path] = set()
-    while todo:
-        file = todo.pop()
-        if file not in found:
-            found.add(file)
-            todo.extend(_imported(file))
-    # The record says which functions are run; what it imports beyond them belongs to other stages.
-    found.add(folder / "pipeline.py")
-    found.add(repository() / "src" / "modelyard" / "lifecycle.py")
-    return sorted(found)
+    """Returns the modules that a stage of dvc.yaml runs for ``project``, sorted."""
+    return _modules(project, _nodes(stage))
 
 
 def model_modules(project: str) -> list[Path]:
-    """The modules that any stage of ``project`` runs, sorted."""
-    return sorted({file for stage in STAGES for file in stage_modules(project, stage)})
+    """Returns the modules that any node of the lifecycle runs for ``project``, sorted."""
+    return _modules(project, lifecycle_nodes(_lifecycle()).values())
 
 
-def listing(files: list[Path]) -> str:
-    """One line for each module: its digest and its path in the repository."""
-    return "".join(f"{sha256_of_file(file)}  {file.relative_to(repository()).as_posix()}\n" for file in files)
+def stage_parameters(project: str, stage: str) -> dict[str, Any]:
+    """Returns the groups of parameters that a stage reads, with what ``conf/base`` says of them: {}, where nothing."""
+    configured = _configured(project)
+    groups = {group for node in _nodes(stage) for group in node.groups}
+    return {group: configured.get(group) or {} for group in sorted(groups)}
+
+
+def listing(files: Iterable[Path], parameters: Mapping[str, Any] | None = None) -> str:
+    """Returns one line for each module, its digest and its path, and one for each group of parameters."""
+    lines = [f"{sha256_of_file(file)}  {file.relative_to(repository()).as_posix()}" for file in files]
+    lines += [f"params:{name}  {json.dumps(values, sort_keys=True)}" for name, values in (parameters or {}).items()]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def write_listings() -> None:
     """Writes the list of each stage of each project; a list that is as it was is left alone."""
     for project in project_names():
-        for stage in STAGES:
+        for stage in stage_names():
             path = data_directory() / "00_code" / project / f"{stage}.txt"
-            text = listing(stage_modules(project, stage))
+            text = listing(stage_modules(project, stage), stage_parameters(project, stage))
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_file(path) as temporary:
                     temporary.write_text(text, encoding="utf-8")
 
 
-def _file_of(module: str) -> Path | None:
-    """The file of a module of ours; None for a name inside a module, and for what is not ours."""
-    if module.split(".", 1)[0] not in ("modelyard", "pipelines"):
-        return None
-    base = repository() / ("src" if module.startswith("modelyard") else ".") / Path(*module.split("."))
-    return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
+def _modules(project: str, nodes: Iterable[StageNode]) -> list[Path]:
+    folder, nodes = repository() / "pipelines" / project, list(nodes)
+    datasets = {dataset for node in nodes for dataset in node.datasets}
+    catalog = repository() / "conf" / "base" / "catalog.yml"
+    spine = closure({node.module for node in nodes} | dataset_modules(datasets, catalog))
+    fields = {field for file in spine for field in fields_read(file)}
+    # The record says which functions are run; what it imports beyond them belongs to other stages.
+    return sorted(spine | closure(rooms(folder, fields)) | {folder / "pipeline.py", _lifecycle()})
 
 
-@cache
-def _imported(file: Path) -> tuple[Path, ...]:
-    """The modules of ours that a file names."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    named = {_file_of(name) for name in _names(tree)}
-    return tuple(sorted(path for path in named if path))
+def _nodes(stage: str) -> list[StageNode]:
+    known = lifecycle_nodes(_lifecycle())
+    return [known[node] for node in stages(repository() / "dvc.yaml")[stage]]
 
 
-def _names(tree: ast.AST) -> Iterator[str]:
-    """Dotted names of imports and of strings in a tree, a name inside a module with and without its last part."""
-    todo = [tree]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.Constant):
-            name = node.value.split(":")[0] if isinstance(node.value, str) else ""
-            if _DOTTED.fullmatch(name):
-                yield from (name, name.rpartition(".")[0])
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif not (isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")):
-            todo.extend(ast.iter_child_nodes(node))
+def _lifecycle() -> Path:
+    return repository() / "src" / "modelyard" / "lifecycle.py"
+
+
+def _configured(project: str) -> dict[str, Any]:
+    import yaml
+
+    path = repository() / "conf" / "base" / project / "parameters.yml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    values: dict[str, Any] = (content or {}).get(project) or {}
+    return values
 
 
 if __name__ == "__main__":

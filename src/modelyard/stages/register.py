@@ -13,15 +13,12 @@ from modelyard.passwords import masked_values
 from modelyard.project import Project
 from modelyard.stages.model_card import model_card
 
-PARAMETER_GROUPS = ("ingest", "validate", "features", "split", "run", "fit", "tune", "score", "evaluate", "gate")
-"""The groups under a project's name in ``parameters.yml``; each is one function's parameter model."""
-
 
 def make_describe(project: Project) -> Callable[..., Any]:
-    """Node function that returns the run record and the model card.
+    """Returns the node function that writes the run record and the model card.
 
-    Its inputs go by name, because every parameter group is one: ``raw_records, media,
-    run_context, validation, tuning, evaluation`` and the groups of :data:`PARAMETER_GROUPS`.
+    Its inputs go by name: ``raw_records, media, run_context, validation, tuning, evaluation``, and each group of
+    parameters that a node before it has read.
     """
 
     def describe(
@@ -37,7 +34,7 @@ def make_describe(project: Project) -> Callable[..., Any]:
         from modelyard.training.devices import find_device, precision_in_words
 
         run = groups["run"]
-        parameters = {name: masked_values(groups[name].model_dump(mode="json")) for name in PARAMETER_GROUPS}
+        parameters = {name: masked_values(group.model_dump(mode="json")) for name, group in groups.items()}
         record = run_context | {
             "project": project.name,
             "source": groups["ingest"].source,
@@ -57,7 +54,7 @@ def make_describe(project: Project) -> Callable[..., Any]:
 def register(
     model: Any, evaluation: Any, card: Any, record: Any, reference: Any, reference_sample: Any
 ) -> Registration:
-    """What the registry is asked to keep; the ``model_version`` dataset does the registering."""
+    """Returns what the registry keeps of the run; the ``model_version`` dataset does the registering."""
     decisive = {
         name: record[name]
         for name in (
@@ -81,18 +78,26 @@ def register(
     )
 
 
-def report(evaluation: Any, record: Any, model_version: Any) -> dict[str, Any]:
-    """``metrics.json``: what other tools may rely on."""
-    return {
+def report(evaluation: Any, record: Any, model_version: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns ``metrics.json``, which other tools may rely on, and ``primary_metric.json``, what DVC shows of it."""
+    primary, champion = evaluation["primary"], evaluation["champion"]
+    metrics = {
         "project": record["project"],
         "source": record["source"],
         "data_digest": record["data_digest"],
         "code": record["commit"] + ("-dirty" if record["is_dirty"] else ""),
         "n_test": evaluation["n_test"],
-        "shown": evaluation["shown"],
         "metrics": evaluation["metrics"],
         "floor": evaluation["floor"],
-        "champion": evaluation["champion"],
+        "champion": champion,
         "gate": evaluation["gate"],
         "model_version": model_version["version"],
     }
+    line = {
+        "primary": primary,
+        "value": evaluation["metrics"][primary]["value"],
+        "floor": evaluation["floor"][primary],
+        "champion": champion[primary] if champion else None,
+        "n_test": evaluation["n_test"],
+    }
+    return metrics, line
