@@ -32,10 +32,11 @@ from modelyard.model_registry.versions import load_version
 from modelyard.paths import repository
 from modelyard.projects import load_project
 from modelyard.retraining import history
-from modelyard.retraining.definitions import requests, retraining_job
+from modelyard.retraining.definitions import retraining_job
 from modelyard.retraining.retrain import options
+from modelyard.retraining.run_requests import requests
 from modelyard.retraining.scheduler import dagster_home
-from modelyard.retraining.signals import champion, situation
+from modelyard.retraining.signals import champions, situations
 from pipelines.fraud_detection.evaluate import average_precision
 from pipelines.fraud_detection.features import FEATURE_VIEWS, FeatureParameters, derive_features
 from pipelines.fraud_detection.serve import FraudRequest
@@ -118,7 +119,7 @@ def tell(folder: Path, n_customers: int, say: Say, served_share: float = 1.0) ->
         _kedro("run", f"--pipeline={PROJECT}", "--env=ci", f"--params={os.environ['MODELYARD_RETRAINING_PARAMS']}")
         promote(PROJECT, "1", by="a person who read its card")
         _note(story, say, _TRAIN_DAYS, "A person promotes version 1.")
-        situation(PROJECT, history.clock(), options=options())  # the scheduler begins to watch
+        situations([PROJECT], history.clock(), options=options())  # the scheduler begins to watch
         with _server(folder, "1") as url:
             quiet = before.filter(pl.col("event_time") >= _day(_TRAIN_DAYS))
             _month(story, say, url, own, quiet, served_share, "A week as before")
@@ -156,7 +157,7 @@ def _scheduler_looks(story: Story, say: Say, rows: pl.DataFrame) -> int:
     """The drift sensor looks; what it asks for is run as Dagster's daemon would run it. Returns how much that is."""
     os.environ["DAGSTER_HOME"] = str(dagster_home())
     with dg.DagsterInstance.get() as instance:
-        found = [one for one in requests(instance, PROJECT, ("drift",)) if isinstance(one, dg.RunRequest)]
+        found = [one for one in requests(instance, [PROJECT], ("drift",)) if isinstance(one, dg.RunRequest)]
         for request in found:
             say(f"The drift sensor asks for a retraining: {request.tags['modelyard/why'].partition(' (')[0]}.")
             tags = {"dagster/run_key": request.run_key, **request.tags}
@@ -165,7 +166,7 @@ def _scheduler_looks(story: Story, say: Say, rows: pl.DataFrame) -> int:
     if not found:
         say("The drift sensor looks, and asks for nothing.")
         return 0
-    story.outcome, story.champion_after = dict(history.read(PROJECT).events[-1]), champion(PROJECT) or ""
+    story.outcome, story.champion_after = dict(history.read(PROJECT).events[-1]), champions().get(PROJECT, "")
     verb = "promotes" if story.outcome.get("is_promoted") else "does not promote"
     day = (rows["event_time"].max() - _day(0)).days + 1
     _note(story, say, day, f"Retrained; the policy {verb} version {story.outcome.get('version')}.")

@@ -6,6 +6,9 @@ traceback) and exits with the class's ``exit_code``.
 
 from modelyard.passwords import masked
 
+ALARM_EXIT_STATUS = 10
+"""Of a command that has worked and found something alarming; errors have 1 to 9."""
+
 
 class ModelyardError(Exception):
     """One clear failure.

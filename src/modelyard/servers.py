@@ -1,4 +1,4 @@
-"""Several servers behind one command: their links when they answer, one Ctrl-C for all of them."""
+"""Several servers behind one command: their links when they answer, a new start for one that falls, one Ctrl-C."""
 
 import contextlib
 import os
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 from modelyard.errors import BusyError, ModelyardError
 from modelyard.files import writing
@@ -18,8 +19,12 @@ from modelyard.paths import repository
 
 HOST = "127.0.0.1"
 _LOOK_EVERY_S = 0.2
-_GRACE_S = 15.0
+_EXIT_GRACE_S = 15.0
 _LAST_LINES = 5
+_SETTLED_S = 20.0
+"""A process that listens nowhere has started well when it has lived this long."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+"""Before a fallen server is started again: doubles with each fall, until it has run for the longest pause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +32,7 @@ class Server:
     """One process.
 
     Args:
-        name: For people.
+        name: What people call it.
         command: What starts it.
         port: It listens on this port of the loopback address; None: it listens nowhere.
         option: The option that chooses the port.
@@ -46,7 +51,7 @@ class Server:
 
 
 def mlflow_servers(port: int) -> list[Server]:
-    """MLflow's pages on the database of this repository; none where ``$MLFLOW_TRACKING_URI`` names a server."""
+    """Returns MLflow's pages on this repository's database; none where ``$MLFLOW_TRACKING_URI`` names a server."""
     from modelyard.tracking.mlflow_store import artifact_location, client, tracking_uri
 
     artifacts = artifact_location("")
@@ -89,8 +94,25 @@ def check_ports(servers: Sequence[Server]) -> None:
         )
 
 
+@dataclass
+class _Process:
+    """A server's process, and how it has fared."""
+
+    server: Server
+    log: Path
+    process: "subprocess.Popen[bytes]"
+    started_at: float
+    has_answered: bool = False
+    has_settled: bool = False
+    pause_s: float = field(default_factory=lambda: _FIRST_PAUSE_S)
+    restart_at: float | None = None
+
+
 def run_together(servers: Sequence[Server], logs: Path, say: Callable[[str], None]) -> None:
-    """Runs all servers until SIGINT or SIGTERM, or until one of them ends; then ends all, with their children.
+    """Runs all servers until SIGINT or SIGTERM; then ends all, with their children.
+
+    A server that falls after it has started well is started again, and the others go on meanwhile. One that ends while
+    it starts for the first time ends the others, too: it is configured wrongly, and would end so again.
 
     Args:
         servers: What to run.
@@ -98,46 +120,71 @@ def run_together(servers: Sequence[Server], logs: Path, say: Callable[[str], Non
         say: Called with each line for people.
 
     Raises:
-        ModelyardError: A server has ended by itself.
+        ModelyardError: A server has ended while it started.
     """
-    running: dict[str, subprocess.Popen[bytes]] = {}
+    running: list[_Process] = []
     with _stop_requests() as is_stopped:
         try:
             for server in servers:
-                running[server.name] = _start(server, _log_of(server, logs))
-            _watch(servers, running, logs, say, is_stopped)
+                log = _log_of(server, logs)
+                running.append(_Process(server, log, _start(server, log, "wb"), time.monotonic()))
+            _watch(running, say, is_stopped)
         finally:
             say("ending …")
-            _end(list(running.values()))
+            _end([one.process for one in running])
 
 
-def _watch(
-    servers: Sequence[Server],
-    running: Mapping[str, "subprocess.Popen[bytes]"],
-    logs: Path,
-    say: Callable[[str], None],
-    is_stopped: Callable[[], bool],
-) -> None:
-    """Says each link when its server answers; returns when asked to stop."""
-    silent = list(servers)
+def _watch(running: Sequence[_Process], say: Callable[[str], None], is_stopped: Callable[[], bool]) -> None:
+    """Says each link when its server answers, and starts the fallen again; returns when a signal says stop."""
+    is_complete = False
     while not is_stopped():
-        for server in servers:
-            status = running[server.name].poll()
-            if status is not None:
-                raise _ended(server, status, _log_of(server, logs))
-        for server in [one for one in silent if _answers(one)]:
-            silent.remove(server)
-            say(f"{server.name:<16}{f'http://{HOST}:{server.port}{server.shows}' if server.port else 'runs'}")
-            if not silent:
-                say("Ctrl-C ends them all")
+        for one in running:
+            if one.restart_at is not None:
+                _start_again(one)
+            elif one.process.poll() is not None:
+                _handle_end(one, say)
+            elif not one.has_answered and _answers(one.server):
+                one.has_answered = True
+                port = one.server.port
+                say(f"{one.server.name:<16}{f'http://{HOST}:{port}{one.server.shows}' if port else 'runs'}")
+            lived_s = time.monotonic() - one.started_at
+            one.has_settled |= lived_s > _SETTLED_S if one.server.port is None else one.has_answered
+            if one.restart_at is None and lived_s > _LONGEST_PAUSE_S:
+                one.pause_s = _FIRST_PAUSE_S
+        if not is_complete and all(one.has_answered for one in running):
+            is_complete = True
+            say("Ctrl-C ends them all")
         time.sleep(_LOOK_EVERY_S)
 
 
-def _start(server: Server, log: Path) -> "subprocess.Popen[bytes]":
-    """A session of its own: Ctrl-C in the terminal reaches this process alone, which ends the others in order."""
+def _handle_end(one: _Process, say: Callable[[str], None]) -> None:
+    """Plans a new start of a server that has fallen, without what is left of its processes.
+
+    Raises:
+        ModelyardError: It has never started well.
+    """
+    if not one.has_settled:
+        raise _ended(one.server, one.process.returncode, one.log)
+    _signal(one.process.pid, signal.SIGKILL)
+    say(
+        f"{one.server.name} has ended with status {one.process.returncode}, see {one.log};"
+        f" it is started again in {one.pause_s:g} s"
+    )
+    one.has_answered, one.restart_at = False, time.monotonic() + one.pause_s
+    one.pause_s = min(2 * one.pause_s, _LONGEST_PAUSE_S)
+
+
+def _start_again(one: _Process) -> None:
+    if one.restart_at is not None and time.monotonic() >= one.restart_at:
+        one.process, one.started_at = _start(one.server, one.log, "ab"), time.monotonic()
+        one.restart_at = None
+
+
+def _start(server: Server, log: Path, mode: Literal["wb", "ab"]) -> "subprocess.Popen[bytes]":
+    """Starts it in a session of its own: Ctrl-C in the terminal reaches this process alone, which ends the others."""
     with writing(log):
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output:
+        with log.open(mode) as output:
             return subprocess.Popen(
                 server.command,
                 cwd=repository(),
@@ -150,10 +197,10 @@ def _start(server: Server, log: Path) -> "subprocess.Popen[bytes]":
 
 
 def _end(groups: "Sequence[subprocess.Popen[bytes]]") -> None:
-    """SIGTERM for every process group, SIGKILL for those that are still there after a while."""
+    """Sends SIGTERM to every process group, and SIGKILL to those that are still there after the grace period."""
     for process in groups:
         _signal(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _GRACE_S
+    deadline = time.monotonic() + _EXIT_GRACE_S
     while time.monotonic() < deadline and any(_is_alive(process) for process in groups):
         time.sleep(0.05)
     for process in groups:
@@ -162,7 +209,7 @@ def _end(groups: "Sequence[subprocess.Popen[bytes]]") -> None:
 
 
 def _is_alive(process: "subprocess.Popen[bytes]") -> bool:
-    """Whether the process or any of its group is left."""
+    """Returns whether the process or any of its group is left."""
     process.poll()
     try:
         os.killpg(process.pid, 0)
@@ -179,14 +226,14 @@ def _signal(group: int, number: int) -> None:
 @contextlib.contextmanager
 def _stop_requests() -> Iterator[Callable[[], bool]]:
     """Turns SIGINT and SIGTERM into a flag for the length of the block."""
-    asked: list[int] = []
+    received: list[int] = []
 
-    def ask(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
+    def receive(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -222,7 +269,7 @@ def _ended(server: Server, status: int, log: Path) -> ModelyardError:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     last = "\n".join(f"    {line}" for line in lines[-_LAST_LINES:])
     return ModelyardError(
-        f"{server.name} has ended with status {status}; the others are ended, too. Its last words:\n{last}",
+        f"{server.name} has ended with status {status}; the others are ended, too. Its last lines:\n{last}",
         where=str(log),
         way_out="correct what it says, then run the same command again",
     )

@@ -32,7 +32,7 @@ def free_port():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_and_their_children(tmp_path, number, monkeypatch):
-    monkeypatch.setattr("modelyard.servers._GRACE_S", 0.5)
+    monkeypatch.setattr("modelyard.servers._EXIT_GRACE_S", 0.5)
     port = free_port()
     web = Server(
         name="Web",
@@ -64,7 +64,7 @@ def test_a_signal_ends_all_and_their_children(tmp_path, number, monkeypatch):
     assert said[-2:] == ["Ctrl-C ends them all", "ending …"]
 
 
-def test_one_that_ends_by_itself_ends_the_others_with_its_last_words(tmp_path):
+def test_one_that_ends_while_it_starts_ends_the_others_with_its_last_lines(tmp_path):
     failing = Server(name="Failing one", command=(sys.executable, "-c", "raise SystemExit('no such database')"))
     children = set(psutil.Process().children())
     with pytest.raises(ModelyardError, match="no such database") as caught:
@@ -86,3 +86,49 @@ def test_ports_in_use_are_all_named_at_once_with_the_options_that_change_them():
     assert "--a-port" in caught.value.way_out
     assert "--b-port" in caught.value.way_out
     check_ports(servers)
+
+
+def test_a_fallen_server_is_started_again_and_the_others_go_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("modelyard.servers._FIRST_PAUSE_S", 0.1)
+    monkeypatch.setattr("modelyard.servers._SETTLED_S", 0.2)
+    monkeypatch.setattr("modelyard.servers._EXIT_GRACE_S", 0.5)
+    port, said, seen = free_port(), [], {}
+    serve = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port))
+    web = Server(name="Web", command=serve, port=port)
+    others = set(psutil.Process().children())
+
+    def the_server():
+        (found,) = [one for one in set(psutil.Process().children()) - others if "http.server" not in one.cmdline()]
+        return found
+
+    def fall_twice():
+        wait_until(lambda: "Ctrl-C ends them all" in said)
+        for number in (1, 2):
+            wait_until(lambda number=number: (tmp_path / "a_server.log").read_text().count("here") == number)
+            time.sleep(0.5)  # until it has settled
+            server = the_server()
+            seen[number] = [server, *server.children()]
+            web_is = {one.pid for one in set(psutil.Process().children()) - others} - {server.pid}
+            seen.setdefault("web", web_is)
+            assert seen["web"] == web_is
+            server.kill()
+        wait_until(lambda: (tmp_path / "a_server.log").read_text().count("here") == 3)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=fall_twice, daemon=True)
+    thread.start()
+    run_together([python(WITH_A_CHILD), web], tmp_path, said.append)
+    thread.join()
+    again = [line for line in said if "started again" in line]
+    assert ["in 0.1 s" in again[0], "in 0.2 s" in again[1]] == [True, True], again
+    assert all("status -9" in line and "a_server.log" in line for line in again)
+    fallen = [process for number in (1, 2) for process in seen[number]]
+    assert len(fallen) == 4
+    assert psutil.wait_procs(fallen, timeout=10)[1] == [], "its children must not outlive it"
+
+
+def wait_until(is_so, timeout_s=30):
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -1,28 +1,26 @@
-"""``kedro monitor``: has what a model is asked, or what it answers, changed since it was registered?"""
+"""``kedro monitor``: have a model's requests or its answers changed since it was registered?"""
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelyard.commands.readable_errors import readable_errors
+from modelyard.errors import ALARM_EXIT_STATUS, DataContractError
 
 if TYPE_CHECKING:
     from rich.console import Group
 
     from modelyard.monitoring.reference import MonitorParameters
 
-ALARM_EXIT_STATUS = 10
-"""Of a command that has worked and found something; errors have 1 to 9."""
-
 _N_SHOWN = 12
 
 
 @click.command()
-@click.option("--pipeline", "-p", "project", required=True, help="The project.")
+@click.option("--pipeline", "-p", "projects", required=True, multiple=True, help="A project; may be given repeatedly.")
 @click.option("--window", default="7d", show_default=True, help="Length up to now (or --until): 30m, 12h, 7d, 2w.")
 @click.option("--since", help="Begin of the window instead, ISO 8601; without an offset it is UTC.")
 @click.option("--until", help="End of the window, ISO 8601; by default now.")
@@ -31,7 +29,7 @@ _N_SHOWN = 12
 @click.option("--version", help="A version of the model; by default the champion.")
 @click.option("--env", "-e", default=None, help="Kedro environment of the project's `monitor` parameters.")
 def monitor(
-    project: str,
+    projects: tuple[str, ...],
     window: str,
     since: str | None,
     until: str | None,
@@ -42,30 +40,82 @@ def monitor(
 ) -> None:
     """Compare what was served with the reference that the model's version carries.
 
-    Exits with 0 if nothing is alarming, with 10 if something is, and as any command after an error.
+    Exits with 0 if nothing is alarming, with 10 if something is, and as any command after an error. Several projects
+    are looked at one after the other, whatever becomes of one; the gravest of their statuses is the command's: an
+    error, then an alarm, then 3 (nothing was served).
     """
+    from modelyard.tracking.journal import start_writer
+
+    with readable_errors():
+        _check_options(projects, batch=batch, labels=labels, version=version)
+    statuses = [
+        _look(project, (window, since, until), batch=batch, labels=labels, version=version, env=env)
+        for project in dict.fromkeys(projects)
+    ]
+    start_writer()
+    sys.exit(max(statuses, key=_gravity))
+
+
+def _check_options(projects: Sequence[str], **options: Any) -> None:
+    """Checks that the projects exist, and that what belongs to one project is not given for several.
+
+    Raises:
+        ConfigurationError: One does not, or it is.
+    """
+    from modelyard.errors import ConfigurationError
+    from modelyard.projects import check_project_name
+
+    for project in projects:
+        check_project_name(project)
+    given = [f"--{name}" for name, value in options.items() if value is not None]
+    if len(set(projects)) > 1 and given:
+        raise ConfigurationError(
+            f"{' and '.join(given)} cannot be meant for {len(set(projects))} projects at once.",
+            where="--pipeline",
+            way_out="give one project with it",
+        )
+
+
+def _look(
+    project: str,
+    window: tuple[str, str | None, str | None],
+    *,
+    batch: Path | None,
+    labels: Path | None,
+    version: str | None,
+    env: str | None,
+) -> int:
+    """Judges one project, shows the verdict or the error, and returns the exit status."""
     from datetime import UTC, datetime
 
     from modelyard.monitoring.watch import Question, watch
     from modelyard.monitoring.windows import window_of
-    from modelyard.projects import check_project_name
 
-    with readable_errors():
-        check_project_name(project)
-        question = Question(
-            project=project,
-            version=version,
-            window=window_of(window, since, until, datetime.now(UTC)),
-            batch=batch,
-            labels=labels,
-        )
-        verdict, folder = watch(question, _parameters(project, env))
-        _show(verdict, folder)
-    sys.exit(ALARM_EXIT_STATUS if verdict["alarms"] else 0)
+    try:
+        with readable_errors():
+            length, since, until = window
+            question = Question(
+                project=project,
+                version=version,
+                window=window_of(length, since, until, datetime.now(UTC)),
+                batch=batch,
+                labels=labels,
+            )
+            verdict, folder = watch(question, _parameters(project, env))
+            _show(verdict, folder)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return ALARM_EXIT_STATUS if verdict["alarms"] else 0
+
+
+def _gravity(status: int) -> int:
+    """Orders exit statuses: an error weighs most, then an alarm, then that nothing was served."""
+    harmless = (0, DataContractError.exit_code, ALARM_EXIT_STATUS)
+    return harmless.index(status) if status in harmless else len(harmless)
 
 
 def _parameters(project: str, env: str | None) -> "MonitorParameters":
-    """The group ``monitor`` of the project's configuration.
+    """Returns the group ``monitor`` of the project's configuration.
 
     Raises:
         ConfigurationError: A value is not allowed, or there is no such environment.

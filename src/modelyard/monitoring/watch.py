@@ -48,9 +48,10 @@ def reports_folder(project: str) -> Path:
 
 
 def watch(question: Question, params: MonitorParameters) -> tuple[dict[str, Any], Path]:
-    """Judges, and writes ``verdict.json``, ``latest.json``, ``report.html`` and a tracking run.
+    """Judges, and writes ``verdict.json``, ``latest.json``, ``report.html`` and the journal of a tracking run.
 
-    The verdict is on disk before the HTML report is begun: who waits for it need not wait for figures.
+    The verdict is on disk before the HTML report is begun: who waits for it need not wait for figures. The journal
+    waits for :func:`modelyard.tracking.journal.start_writer`, one process for all that was watched.
 
     Args:
         question: What is to be looked at.
@@ -137,6 +138,7 @@ def _track(verdict: Mapping[str, Any], folder: Path) -> None:
             "is_drifted": str(verdict["is_drifted"]).lower(),
             "alarms": "; ".join(verdict["alarms"])[:500],
         },
+        starts_writer=False,
     )
     tracking.log_params({"source": verdict["source"], **verdict["window"], **verdict["parameters"]})
     found = verdict["columns"] + verdict["prediction"]["columns"]

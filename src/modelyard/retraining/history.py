@@ -23,7 +23,7 @@ _ENDS = ("finished", "failed", "cancelled", "given_up")
 class Journal(NamedTuple):
     """What the lines say together; see :class:`modelyard.retraining.decision.Situation`.
 
-    ``starts`` counts those that left no word of their end: killed, or still under way.
+    ``starts`` counts those whose end was not noted: killed, or still under way.
     """
 
     since: datetime | None
@@ -34,12 +34,12 @@ class Journal(NamedTuple):
 
 
 def clock() -> datetime:
-    """The time (UTC); the one place of this package that asks for it."""
+    """Returns the time (UTC); the one place of this package that reads the clock."""
     return datetime.now(UTC)
 
 
 def journal_path(project: str) -> Path:
-    """``data/dagster/journal/<project>.jsonl``."""
+    """Returns ``data/dagster/journal/<project>.jsonl``."""
     return data_directory() / "dagster" / "journal" / f"{project}.jsonl"
 
 
@@ -60,11 +60,26 @@ def write(project: str, event: Event, keys: Iterable[str] = (), *, at: datetime 
             os.fsync(file.fileno())
 
 
+_READ: dict[Path, tuple[tuple[int, int], Journal]] = {}
+
+
 def read(project: str) -> Journal:
-    """All events so far; half a line that a kill left is passed over."""
+    """Returns all events so far; half a line that a kill left is passed over.
+
+    Sensors read it twice a minute: the lines are parsed again only when the file has changed.
+    """
     path = journal_path(project)
-    events = [_parsed(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    known = tuple(event for event in events if event)
+    if not path.exists():
+        return _journal(())
+    stat = path.stat()
+    stamp = stat.st_size, stat.st_mtime_ns
+    if path not in _READ or _READ[path][0] != stamp:
+        _READ[path] = stamp, _journal(path.read_text(encoding="utf-8").splitlines())
+    return _READ[path][1]
+
+
+def _journal(lines: Iterable[str]) -> Journal:
+    known = tuple(event for event in map(_parsed, lines) if event)
     watched = next((event for event in known if event["event"] == "watched"), None)
     started: Counter[str] = Counter(key for event in known if event["event"] == "started" for key in event["keys"])
     started.subtract(key for event in known if event["event"] == "attempt_ended" for key in event["keys"])
@@ -83,7 +98,7 @@ def read(project: str) -> Journal:
 
 
 def _last_digest(events: Iterable[Mapping[str, Any]]) -> str | None:
-    """The data's digest when watching began, or the one that was dealt with last."""
+    """Returns the data's digest when watching began, or the one that was dealt with last."""
     known: str | None = None
     for event in events:
         if event["event"] == "watched":

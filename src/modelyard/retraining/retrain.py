@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from modelyard.errors import BusyError, ModelyardError
+from modelyard.errors import BusyError, ConfigurationError, DataContractError, ModelyardError
 from modelyard.files import writing
 from modelyard.gate import Interval
 from modelyard.paths import data_directory, repository
@@ -19,9 +19,9 @@ from modelyard.retraining import history
 from modelyard.retraining.decision import Trigger, should_promote, should_retrain
 from modelyard.retraining.notify import alert
 from modelyard.retraining.policy import promotion_policy, retraining_parameters
-from modelyard.retraining.signals import champion, situation
+from modelyard.retraining.signals import champions, situations
 
-_PERMANENT = (2, 3)
+_PERMANENT = (ConfigurationError.exit_code, DataContractError.exit_code)
 """Exit statuses of a wrong configuration and of broken data: the same run again would end the same."""
 
 _SHORT_WAITS = {"GOMP_SPINCOUNT": "1000"}
@@ -64,7 +64,7 @@ class Outcome(NamedTuple):
 
 
 def options() -> tuple[str, str]:
-    """Kedro environment and ``--params`` of all retrainings, as ``kedro schedule`` was told."""
+    """Returns Kedro environment and ``--params`` of all retrainings, as ``kedro schedule`` got them."""
     return os.environ.get(ENVIRONMENT_VARIABLE, ""), os.environ.get(PARAMS_VARIABLE, "")
 
 
@@ -88,7 +88,8 @@ def retrain(project: str, requested: Sequence[Trigger], say: Callable[[str], Non
         open_ones = [trigger for trigger in requested if trigger.key not in done]
         if requested and not open_ones:
             return Outcome(None, False, "another retraining has dealt with it")
-        also = should_retrain(situation(project, history.clock(), options=options()), retraining_parameters()).triggers
+        now = situations([project], history.clock(), options=options())
+        also = [one for seen in now.values() for one in should_retrain(seen, retraining_parameters()).triggers]
         triggers = list({trigger.key: trigger for trigger in (*open_ones, *also)}.values())
         keys = [trigger.key for trigger in triggers]
         history.write(project, "started", keys, pid=os.getpid(), why=[trigger.why for trigger in triggers])
@@ -104,7 +105,7 @@ def retrain(project: str, requested: Sequence[Trigger], say: Callable[[str], Non
 
 
 def give_up(project: str, triggers: Sequence[Trigger], error: str, *, event: history.Event = "failed") -> Path:
-    """Closes the triggers without success, and tells people.
+    """Closes the triggers without success, and raises an alert.
 
     Returns:
         The alert's file.
@@ -115,7 +116,7 @@ def give_up(project: str, triggers: Sequence[Trigger], error: str, *, event: his
 
 
 def lock_path(project: str) -> Path:
-    """Locked while a retraining of the project is under way."""
+    """Returns the file that is locked while a retraining of the project is under way."""
     return data_directory() / "locks" / f"{project}.retraining.lock"
 
 
@@ -202,7 +203,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 def _judge(project: str, triggers: Sequence[Trigger]) -> Outcome:
-    """Asks the policy about the version that the run registered."""
+    """Promotes the version that the run registered, if the policy allows it."""
     from modelyard.model_registry.promotion import promote
 
     folder = data_directory() / "08_reporting" / project
@@ -215,7 +216,7 @@ def _judge(project: str, triggers: Sequence[Trigger]) -> Outcome:
         gate_passed=evaluation["gate"]["passed"],
         gain=Interval(gain["value"], gain["low"], gain["high"]) if gain else None,
         compared_with=gain["champion_version"] if gain else None,
-        champion=champion(project),
+        champion=champions().get(project),
     )
     if decision.is_allowed:
         promote(project, version, by=f"the policy, after a retraining for {', '.join(t.reason for t in triggers)}")
@@ -223,7 +224,7 @@ def _judge(project: str, triggers: Sequence[Trigger]) -> Outcome:
 
 
 def _evaluation_of(project: str, version: str) -> dict[str, Any]:
-    """From the version's own files, so that a later run of somebody else is never taken for this one."""
+    """Reads the version's own files, so that a later run of somebody else is never taken for this one."""
     from modelyard.model_registry.aliases import RegistryView, files_of
 
     with files_of(RegistryView().candidate(project, version)) as folder:

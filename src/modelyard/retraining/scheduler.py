@@ -13,6 +13,8 @@ from modelyard.retraining.retrain import ENVIRONMENT_VARIABLE, PARAMS_VARIABLE
 from modelyard.servers import HOST, Server
 
 PROJECT_TAG = "modelyard/project"
+_KIND_TAG = "modelyard/kind"
+RETRAINING_TAGS = {_KIND_TAG: "retraining"}
 
 _INSTANCE = f"""\
 # Written by `kedro schedule`.
@@ -24,6 +26,9 @@ concurrency:
       - key: "{PROJECT_TAG}"
         value: {{applyLimitPerUniqueValue: true}}
         limit: 1
+      - key: "{_KIND_TAG}"  # each of them takes all cores
+        value: "{RETRAINING_TAGS[_KIND_TAG]}"
+        limit: 1
 sensors: {{use_threads: true, num_workers: 4}}
 schedules: {{use_threads: true, num_workers: 4}}
 run_monitoring: {{enabled: true, start_timeout_seconds: 300, poll_interval_seconds: 60}}
@@ -33,7 +38,7 @@ _DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.d
 
 
 def dagster_home() -> Path:
-    """Dagster's folder, ``data/dagster``, with its configuration in it."""
+    """Returns Dagster's folder, ``data/dagster``, with its configuration in it."""
     home = data_directory() / "dagster"
     path = home / "dagster.yaml"
     if not path.exists() or path.read_text(encoding="utf-8") != _INSTANCE:
@@ -52,7 +57,7 @@ def _make_tables(home: Path) -> None:
 
 
 def dagster_servers(port: int, *, environment: str, params: str, option: str = "--port") -> list[Server]:
-    """Dagster's pages and its daemon.
+    """Returns the servers of Dagster's pages and of its daemon.
 
     Args:
         port: Of the pages.

@@ -1,7 +1,13 @@
-"""What asks for a retraining, read from where it lies: the calendar, the monitor's verdict, the data, the registry."""
+"""What asks for a retraining, read from where it lies: the calendar, the monitor's verdict, the data, the registry.
+
+Sensors look twice a minute at every project, so a look is cheap: the registry is asked once for all projects, and
+configuration, locks and digests are read again only when their files have changed.
+"""
 
 import json
-from datetime import UTC, datetime
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,52 +18,53 @@ from modelyard.paths import data_directory, repository
 from modelyard.projects import load_project
 from modelyard.retraining import history
 from modelyard.retraining.decision import Drift, Situation
+from modelyard.retraining.due_times import last_due, with_jitter
 
 if TYPE_CHECKING:
     from modelyard.project import Project
 
+logger = logging.getLogger(__name__)
 
-def situation(
-    name: str, now: datetime, *, options: "tuple[str, str]" = ("", ""), is_running: bool = False
-) -> Situation:
-    """Everything that the decision depends on; the first call for a project begins to watch it.
+Stamp = tuple[tuple[str, int, int], ...]
+"""Name, size and time of change of files; equal as long as nobody has written to them."""
+
+
+def situations(
+    names: Iterable[str],
+    now: datetime,
+    *,
+    options: tuple[str, str] = ("", ""),
+    running: Collection[str] = frozenset(),
+) -> dict[str, Situation]:
+    """Returns, for each project, everything that the decision depends on; its first call begins to watch the project.
+
+    A project whose files cannot be read is logged and left out, so that the others are still looked at.
 
     Args:
-        name: The project.
+        names: The projects.
         now: The time.
         options: Kedro environment and ``--params`` of the retrainings.
-        is_running: Whether a retraining is waiting or under way.
+        running: The projects of which a retraining is waiting or under way.
     """
-    project = load_project(name)
-    digest = data_digest(project, *options)
-    known = history.read(name)
-    if known.since is None:
-        history.write(name, "watched", at=now, data_digest=digest)
-        known = history.read(name)
-    return Situation(
-        now=now,
-        due=last_due(project.schedule, now),
-        since=known.since or now,
-        drift=last_verdict(name),
-        champion=champion(name),
-        data_digest=digest,
-        known_digest=known.known_digest,
-        handled=known.handled,
-        starts=known.starts,
-        is_running=is_running,
-    )
+    serving, found = champions(), {}
+    for name in names:
+        try:
+            found[name] = _situation(load_project(name), now, options, serving.get(name), is_running=name in running)
+        except Exception:  # whatever stands in a project's modules or lies in its folders
+            logger.exception("the signals of %s cannot be read", name)
+    return found
 
 
-def last_due(cron: str, now: datetime) -> datetime:
-    """The last time (UTC) up to ``now`` at which ``cron`` was due."""
-    # The cron reader that Dagster's own schedules use; it has no public name.
-    from dagster._utils.schedules import reverse_cron_string_iterator
+def champions() -> dict[str, str]:
+    """Returns the version with the alias ``champion``, by project."""
+    from modelyard.model_registry.aliases import RegistryView
+    from modelyard.model_registry.versions import CHAMPION
 
-    return next(reverse_cron_string_iterator(now.timestamp(), cron, "UTC")).astimezone(UTC)
+    return {name: version for (name, alias), version in RegistryView().aliases().items() if alias == CHAMPION}
 
 
 def last_verdict(project: str) -> Drift | None:
-    """What ``kedro monitor`` found last; None where it has not run. It writes the file whole or not at all."""
+    """Returns what ``kedro monitor`` found last; None where it has not run. It writes the file whole or not at all."""
     path = data_directory() / "08_reporting" / project / "monitoring" / "latest.json"
     if not path.exists():
         return None
@@ -67,39 +74,67 @@ def last_verdict(project: str) -> Drift | None:
         model_version=str(document["model_version"]),
         window=f"{window['since'][:19]} to {window['until'][:19]}",
         is_drifted=bool(document["is_drifted"] or (document.get("performance") or {}).get("is_worse")),
-        alarms=tuple(_told(alarm) for alarm in document.get("alarms", ())),
+        alarms=tuple(document["alarms"]),
     )
 
 
-def champion(project: str) -> str | None:
-    """The version with the alias ``champion``."""
-    from modelyard.model_registry.aliases import RegistryView
-    from modelyard.model_registry.versions import CHAMPION
-
-    return RegistryView().aliases().get((project, CHAMPION))
-
-
 def data_digest(project: "Project", environment: str = "", params: str = "") -> str | None:
-    """Identifies the version of the data that a retraining would read.
+    """Returns what identifies the version of the data that a retraining would read.
 
-    Returns:
-        Own data: over the names and bytes of the files. Public data: of the entry in ``dvc.lock``, or over the files
-        that were fetched. None: simulated data, which have no versions, or nothing is there yet.
+    Own data: over the names and bytes of the files. Public data: of the entry in ``conf/dvc.lock``, or over the files
+    that were fetched. None: simulated data, which have no versions, or nothing is there yet.
     """
     from pydantic import ValidationError
 
+    values = _configured(environment, params).get(project.name) or {}
     try:
-        ingest = _ingest_parameters(project, environment, params)
+        ingest: Any = parameters_of(project.ingest).model_validate(values.get("ingest") or {})
     except ValidationError:  # the run says what is wrong, with the way out; no sensor should fail for it
         return None
     if ingest.source == "own" and ingest.path:
         return _digest_of(Path(ingest.path))
     if ingest.source == "public":
-        return _digest_in_dvc_lock(ingest.dataset) or _digest_of(data_directory() / "01_raw" / ingest.dataset)
+        return _locked().get(ingest.dataset) or _digest_of(data_directory() / "01_raw" / ingest.dataset)
     return None
 
 
-def _ingest_parameters(project: "Project", environment: str, params: str) -> Any:
+def _situation(
+    project: "Project", now: datetime, options: tuple[str, str], champion: str | None, *, is_running: bool
+) -> Situation:
+    digest = data_digest(project, *options)
+    known = history.read(project.name)
+    if known.since is None:
+        history.write(project.name, "watched", at=now, data_digest=digest)
+        known = history.read(project.name)
+    return Situation(
+        now=now,
+        due=last_due(with_jitter(project.schedule, project.name), now),
+        since=known.since or now,
+        drift=last_verdict(project.name),
+        champion=champion,
+        data_digest=digest,
+        known_digest=known.known_digest,
+        handled=known.handled,
+        starts=known.starts,
+        is_running=is_running,
+    )
+
+
+_CONFIGURED: dict[tuple[str, str], tuple[Stamp, dict[str, Any]]] = {}
+
+
+def _configured(environment: str, params: str) -> dict[str, Any]:
+    """Returns the parameters of all projects, as Kedro reads them."""
+    conf = repository() / "conf"
+    folders = [conf / "base", conf / (environment or "local")]
+    stamp = _stamp(file for folder in folders for file in sorted(folder.rglob("parameters*")))
+    known = _CONFIGURED.get((environment, params))
+    if known is None or known[0] != stamp:
+        known = _CONFIGURED[environment, params] = stamp, _read_parameters(environment, params)
+    return known[1]
+
+
+def _read_parameters(environment: str, params: str) -> dict[str, Any]:
     from kedro.config import OmegaConfigLoader
     from omegaconf import OmegaConf
 
@@ -107,14 +142,32 @@ def _ingest_parameters(project: "Project", environment: str, params: str) -> Any
 
     # As `kedro run --params` reads them.
     given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(params.split(","))) if params else None
-    loader = OmegaConfigLoader(
-        conf_source=str(repository() / "conf"),
-        env=environment or None,
-        runtime_params=given,
-        **CONFIG_LOADER_ARGS,  # type: ignore[arg-type]  # one dictionary of different types
-    )
-    values = loader["parameters"].get(project.name, {}).get("ingest", {})
-    return parameters_of(project.ingest).model_validate(values)
+    settings: Any = CONFIG_LOADER_ARGS
+    conf = str(repository() / "conf")
+    loader = OmegaConfigLoader(conf_source=conf, env=environment or None, runtime_params=given, **settings)
+    found: dict[str, Any] = loader["parameters"]
+    return found
+
+
+_LOCKED: dict[Stamp, Mapping[str, str]] = {}
+
+
+def _locked() -> Mapping[str, str]:
+    """Returns the digest of each public data set that ``conf/dvc.lock`` holds."""
+    path = repository() / "conf" / "dvc.lock"
+    stamp = _stamp([path] if path.exists() else [])
+    if stamp not in _LOCKED:
+        import yaml
+
+        stages = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("stages", {}) if stamp else {}
+        _LOCKED.clear()
+        _LOCKED[stamp] = {
+            name.removeprefix("fetch@"): str(out["md5"])
+            for name, stage in stages.items()
+            for out in stage.get("outs", [])
+            if "md5" in out
+        }
+    return _LOCKED[stamp]
 
 
 def _digest_of(path: Path) -> str | None:
@@ -126,31 +179,16 @@ def _digest_of(path: Path) -> str | None:
     return sha256("\n".join(lines).encode()).hexdigest()
 
 
-_DIGESTS: dict[tuple[str, int, int], str] = {}
+_DIGESTS: dict[Stamp, str] = {}
 
 
 def _digest_of_file(file: Path) -> str:
-    """A sensor looks twice a minute: bytes are read again only when the file's size or time has changed."""
-    stat = file.stat()
-    key = (str(file), stat.st_size, stat.st_mtime_ns)
-    if key not in _DIGESTS:
-        _DIGESTS[key] = sha256_of_file(file)
-    return _DIGESTS[key]
+    """Bytes are read again only when the file's size or time has changed."""
+    stamp = _stamp([file])
+    if stamp not in _DIGESTS:
+        _DIGESTS[stamp] = sha256_of_file(file)
+    return _DIGESTS[stamp]
 
 
-def _digest_in_dvc_lock(dataset: str) -> str | None:
-    import yaml
-
-    path = repository() / "dvc.lock"
-    if not path.exists():
-        return None
-    stages = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("stages", {})
-    outs = stages.get(f"fetch@{dataset}", {}).get("outs", [])
-    return next((str(out["md5"]) for out in outs if "md5" in out), None)
-
-
-def _told(alarm: Any) -> str:
-    """An alarm's name: the monitor's alarms are words or objects that have one."""
-    if isinstance(alarm, dict):
-        return str(alarm.get("column") or alarm.get("name") or alarm.get("kind") or next(iter(alarm.values()), "alarm"))
-    return str(alarm)
+def _stamp(files: Iterable[Path]) -> Stamp:
+    return tuple((str(file), stat.st_size, stat.st_mtime_ns) for file in files for stat in [file.stat()])

@@ -33,7 +33,7 @@ def journal_directory() -> Path:
     return data_directory() / "mlflow_journal"
 
 
-def start(session: str, *, experiment: str, run_name: str, tags: Mapping[str, str]) -> None:
+def start(session: str, *, experiment: str, run_name: str, tags: Mapping[str, str], starts_writer: bool = True) -> None:
     """Opens the journal of one MLflow run and starts its writer.
 
     Args:
@@ -41,6 +41,7 @@ def start(session: str, *, experiment: str, run_name: str, tags: Mapping[str, st
         experiment: MLflow experiment.
         run_name: Shown in MLflow.
         tags: The run's tags.
+        starts_writer: False for several runs one after the other, for which :func:`start_writer` starts one at the end.
     """
     global _journal
     path = journal_directory() / f"{session}.jsonl"
@@ -50,7 +51,15 @@ def start(session: str, *, experiment: str, run_name: str, tags: Mapping[str, st
     # Held until this process ends, however it ends: a free lock tells the writer that no more lines will come.
     fcntl.flock(_journal, fcntl.LOCK_EX)
     _append({"event": "start", "experiment": experiment, "run_name": run_name, "tags": dict(tags), "at": _now_ms()})
-    _start_writer(path)
+    if starts_writer:
+        _start_writer(path)
+
+
+def start_writer() -> None:
+    """Starts one writer for all journals that have ended and that nobody brings to MLflow yet."""
+    waiting = sorted(journal_directory().glob("*.jsonl"))
+    if waiting:
+        _start_writer(waiting[0])
 
 
 def finish(status: str) -> None:

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from modelyard.commands.monitor import ALARM_EXIT_STATUS, monitor
+from modelyard.commands.monitor import _gravity, monitor
+from modelyard.errors import ALARM_EXIT_STATUS
 from modelyard.monitoring.html_report import _head
 from modelyard.monitoring.performance import is_worse, label_folder
 from modelyard.monitoring.windows import window_of
@@ -252,3 +253,23 @@ def test_windows(length, since, begin):
 def test_a_metric_is_worse_when_the_intervals_are_apart(greater, now, worse):
     before = {"low": 0.4, "high": 0.6, "greater_is_better": greater}
     assert is_worse({"low": now[0], "high": now[1]}, before) is worse
+
+
+def test_several_projects_are_watched_in_one_process_whatever_becomes_of_one(in_service):
+    rows = last_week(examples_of(n_customers=150, n_terminals=150, seed=6)).head(300)
+    serve(in_service, rows)
+    (reports(in_service) / "latest.json").unlink(missing_ok=True)
+    result = run("--pipeline", "stock_market_prediction", "--pipeline", PROJECT)
+    assert result.exit_code == 2, result.output
+    assert "stock_market_prediction has no champion" in result.output
+    assert json.loads((reports(in_service) / "latest.json").read_text())["n_rows"] == rows.height
+
+
+def test_an_option_for_one_project_is_refused_with_several(in_service, tmp_path):
+    result = run("--pipeline", "stock_market_prediction", "--batch", str(tmp_path), "--version", "1")
+    assert result.exit_code == 2
+    assert "--batch and --version cannot be meant for 2 projects" in result.output
+
+
+def test_the_gravest_status_is_the_commands():
+    assert sorted([2, 10, 0, 3], key=_gravity) == [0, 3, 10, 2]

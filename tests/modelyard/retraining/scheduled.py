@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from modelyard.retraining import definitions, history, retrain
-from modelyard.retraining.definitions import requests, retraining_job
+from modelyard.retraining import history, retrain
+from modelyard.retraining.definitions import retraining_job
 from modelyard.retraining.policy import POLICY_VARIABLE
 from modelyard.retraining.retrain import Outcome
+from modelyard.retraining.run_requests import PID_TAG, requests
 
 PROJECT = "fraud_detection"
 KINDS = (("schedule",), ("drift",), ("new_data",), ("schedule",))
@@ -19,7 +20,7 @@ KINDS = (("schedule",), ("drift",), ("new_data",), ("schedule",))
 
 
 class Scheduler:
-    """Looks at the signals when told to, and runs what they ask for, as Dagster's daemon does."""
+    """Looks at the signals when a test says so, and runs what they ask for, as Dagster's daemon does."""
 
     def __init__(self, data, monkeypatch, policy="retraining: {retry_delay_s: 0}"):
         path = data / "promotion.yml"
@@ -45,7 +46,7 @@ class Scheduler:
 
     def asks(self):
         """What calendar and sensors ask for now."""
-        asked = [one for kinds in KINDS for one in requests(self.instance, PROJECT, kinds)]
+        asked = [one for kinds in KINDS for one in requests(self.instance, [PROJECT], kinds)]
         return [one for one in asked if isinstance(one, dg.RunRequest)]
 
     def launch(self, request):
@@ -63,12 +64,12 @@ class Scheduler:
             self.launch(request)
         return len(self.retrainings) - before
 
-    def verdict(self, day, *, is_drifted=True, version=1):
+    def verdict(self, day, *, is_drifted=True, version=1, project=PROJECT):
         """What ``kedro monitor`` leaves of one day of November."""
         window = {"since": f"2026-11-{day:02}T00:00:00+00:00", "until": f"2026-11-{day + 1:02}T00:00:00+00:00"}
-        folder = self.data / "08_reporting" / PROJECT / "monitoring"
+        folder = self.data / "08_reporting" / project / "monitoring"
         folder.mkdir(parents=True, exist_ok=True)
-        document = {"project": PROJECT, "model_version": version, "window": window, "is_drifted": is_drifted}
+        document = {"project": project, "model_version": version, "window": window, "is_drifted": is_drifted}
         (folder / "latest.json").write_text(json.dumps(document | {"n_rows": 9, "alarms": ["amount_eur"]}))
 
     def alerts(self):
@@ -80,7 +81,7 @@ class Scheduler:
         run = self.instance.create_run_for_job(
             retraining_job(PROJECT),
             run_config=request.run_config,
-            tags={"dagster/run_key": request.run_key, **request.tags, definitions.PID_TAG: str(pid)},
+            tags={"dagster/run_key": request.run_key, **request.tags, PID_TAG: str(pid)},
             status=dg.DagsterRunStatus.STARTED,
         )
         return run.run_id

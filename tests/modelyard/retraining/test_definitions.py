@@ -9,27 +9,50 @@ import dagster as dg
 import pytest
 
 from modelyard.errors import ConfigurationError
+from modelyard.model_registry.aliases import RegistryView
 from modelyard.projects import load_project, project_names
+from modelyard.retraining import definitions as retraining_definitions
 from modelyard.retraining import history, retrain, signals
 from modelyard.retraining.definitions import DEFINITIONS, definitions, monitoring_job, retraining_job
+from modelyard.retraining.due_times import with_jitter
 from modelyard.retraining.notify import WEBHOOK_VARIABLE, alert
 from modelyard.retraining.retrain import PARAMS_VARIABLE, RetrainingError
+from modelyard.retraining.run_requests import requests
 from tests.modelyard.retraining.scheduled import PROJECT
 
 WEEK = timedelta(days=7)
 
 
-def test_every_project_has_a_job_its_calendar_and_three_sensors_that_are_on():
+def test_every_project_has_a_job_and_a_calendar_and_the_sensors_are_for_all_of_them():
     repository = DEFINITIONS.get_repository_def()
+    jobs = {f"retrain_{name}" for name in project_names()}
     for name in project_names():
-        assert repository.has_job(f"retrain_{name}")
-        assert repository.has_job(f"monitor_{name}")
         calendar = repository.get_schedule_def(f"{name}_calendar")
-        assert calendar.cron_schedule == load_project(name).schedule
+        assert calendar.cron_schedule == with_jitter(load_project(name).schedule, name)
         assert calendar.default_status is dg.DefaultScheduleStatus.RUNNING
-        for kind in ("drift", "new_data", "missed"):
-            sensor = repository.get_sensor_def(f"{name}_{kind}")
-            assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert {sensor.name for sensor in repository.sensor_defs} == {"drift", "new_data", "missed"}
+    for sensor in repository.sensor_defs:
+        assert {job.name for job in sensor.jobs} == jobs
+        assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert {job.name for job in repository.get_all_jobs()} == {*jobs, "monitor"}
+    assert len(repository.schedule_defs) == len(jobs) + 1
+
+
+@pytest.mark.parametrize(
+    ("cron", "hours", "moves"),
+    [("0 4 * * 1", "4 * * 1", True), ("50 23 1 * *", "23 1 * *", True), ("*/15 * * * *", "* * * *", False)],
+)
+def test_starts_are_spread_within_the_hour_by_name_alone(cron, hours, moves):
+    spread = {name: with_jitter(cron, name) for name in (f"project_{number}" for number in range(29))}
+    assert spread == {name: with_jitter(cron, name) for name in spread}
+    minutes = [one.partition(" ")[0] for one in spread.values()]
+    assert all(one.partition(" ")[2] == hours for one in spread.values())
+    if moves:
+        first = int(cron.partition(" ")[0])
+        assert all(first <= int(minute) < 60 for minute in minutes)
+        assert len(set(minutes)) >= min(18, 60 - first - 2)
+    else:
+        assert set(spread.values()) == {cron}
 
 
 def test_a_project_that_cannot_be_imported_does_not_stop_the_others(caplog):
@@ -128,7 +151,61 @@ def test_a_wrong_policy_is_an_alert_too(scheduler, monkeypatch):
 
 
 def test_without_a_champion_there_is_nothing_to_watch(scheduler):
-    assert monitoring_job(PROJECT).execute_in_process(instance=scheduler.instance).success
+    assert monitoring_job().execute_in_process(instance=scheduler.instance).success
+    schedule = DEFINITIONS.get_repository_def().get_schedule_def("watch")
+    asked = schedule.evaluate_tick(dg.build_schedule_context(scheduler.instance))
+    assert asked.skip_message == "nothing serves that could be watched"
+
+
+def test_one_process_watches_every_project_that_serves(scheduler, monkeypatch):
+    started = []
+    monkeypatch.setattr(retraining_definitions, "champions", lambda: dict.fromkeys([*project_names(), "gone"], "1"))
+    monkeypatch.setattr(retraining_definitions, "kedro", lambda arguments, say: started.append(arguments) or 10)
+    schedule = DEFINITIONS.get_repository_def().get_schedule_def("watch")
+    (request,) = schedule.evaluate_tick(dg.build_schedule_context(scheduler.instance)).run_requests
+    assert monitoring_job().execute_in_process(request.run_config, instance=scheduler.instance).success
+    assert started == [["monitor", *(f"--pipeline={name}" for name in project_names())]]
+
+
+@pytest.mark.parametrize(
+    ("status", "is_answer"), [(0, True), (10, True), (3, True), (2, False), (5, False), (-9, False)]
+)
+def test_an_alarm_is_an_answer_and_an_error_a_failure(scheduler, monkeypatch, status, is_answer):
+    monkeypatch.setattr(retraining_definitions, "champions", lambda: {PROJECT: "1"})
+    monkeypatch.setattr(retraining_definitions, "kedro", lambda arguments, say: status)
+    ended = monitoring_job().execute_in_process(instance=scheduler.instance, raise_on_error=False)
+    assert ended.success is is_answer
+
+
+def test_a_look_asks_the_registry_once_and_reads_unchanged_files_no_second_time(scheduler, monkeypatch):
+    names, asked, read = project_names(), [], []
+    aliases, parameters = RegistryView.aliases, signals._read_parameters
+    monkeypatch.setattr(RegistryView, "aliases", lambda self: asked.append(1) or aliases(self))
+    monkeypatch.setattr(signals, "_read_parameters", lambda *given: read.append(1) or parameters(*given))
+    monkeypatch.setattr(signals, "_CONFIGURED", {})
+    for looks in (1, 2):
+        found = signals.situations(names, scheduler.now)
+        assert list(found) == names
+        assert (len(asked), len(read)) == (looks, 1)
+
+
+def test_one_projects_broken_files_do_not_stop_the_others(scheduler, caplog):
+    broken, other = project_names()[:2]
+    folder = scheduler.data / "08_reporting" / broken / "monitoring"
+    folder.mkdir(parents=True)
+    (folder / "latest.json").write_text("{")
+    assert list(signals.situations([broken, other], scheduler.now)) == [other]
+    assert broken in caplog.text
+
+
+def test_the_same_window_of_two_projects_is_two_runs(scheduler):
+    names = project_names()[:2]
+    for name in names:
+        history.write(name, "watched")
+        scheduler.verdict(1, project=name)
+    asked = [one for one in requests(scheduler.instance, names, ("drift",)) if isinstance(one, dg.RunRequest)]
+    assert [one.job_name for one in asked] == [f"retrain_{name}" for name in names]
+    assert len({one.run_key for one in asked}) == 2
 
 
 def test_a_person_starts_one_on_dagsters_page(scheduler):

@@ -1,0 +1,116 @@
+"""What calendars and sensors ask Dagster for: one look at all projects, and a run for each trigger that is open."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+
+from modelyard.retraining import history
+from modelyard.retraining.decision import should_retrain
+from modelyard.retraining.policy import Reason, retraining_parameters
+from modelyard.retraining.retrain import give_up, options
+from modelyard.retraining.scheduler import PROJECT_TAG
+from modelyard.retraining.signals import situations
+
+logger = logging.getLogger(__name__)
+
+KEY_TAG, PID_TAG = "modelyard/trigger", "modelyard/pid"
+_ACTIVE = (*IN_PROGRESS_RUN_STATUSES, dg.DagsterRunStatus.QUEUED)
+_PID_GRACE_S = 600
+"""How long a run that has started may be without a process number, which its step notes first of all."""
+_CANCELLED_RUNS = 100
+"""How many cancelled runs one look reads, the latest; each is noted in the journal by the first look after it."""
+
+
+def job_name(project: str) -> str:
+    """Returns the name of a project's retraining job."""
+    return f"retrain_{project}"
+
+
+def op_name(project: str) -> str:
+    """Returns the name of that job's only step."""
+    return f"run_{project}"
+
+
+def requests(
+    instance: dg.DagsterInstance, names: Sequence[str], reasons: Sequence[Reason]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Yields what a calendar or sensor asks Dagster for.
+
+    Args:
+        instance: Knows the runs that wait or are under way.
+        names: The projects.
+        reasons: The kinds of trigger to look at.
+    """
+    close_dead_runs(instance)
+    _close_cancelled_triggers(instance)
+    running = {run.tags.get(PROJECT_TAG, "") for run in instance.get_runs(dg.RunsFilter(statuses=list(_ACTIVE)))}
+    params = retraining_parameters()
+    is_any = False
+    for name, situation in situations(names, history.clock(), options=options(), running=running).items():
+        decision = should_retrain(situation, params)
+        for trigger in decision.hopeless:
+            give_up(name, [trigger], f"Its process vanished every time ({trigger.why}).", event="given_up")
+        for trigger in decision.triggers:
+            if trigger.reason in reasons:
+                is_any = True
+                yield _request(instance, name, trigger)
+    if not is_any:
+        yield dg.SkipReason(f"nothing new for {', '.join(reasons)}")
+
+
+def close_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Marks runs as failed whose process is gone; Dagster's own launcher does not look, and the queue would wait."""
+    statuses = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    for record in instance.get_run_records(dg.RunsFilter(statuses=statuses)):
+        if PROJECT_TAG in record.dagster_run.tags and _is_gone(record):
+            instance.report_run_failed(record.dagster_run, "Its process is gone; what it was for is asked for again.")
+
+
+def _request(instance: dg.DagsterInstance, name: str, trigger: Any) -> dg.RunRequest:
+    # Dagster launches a run key once. Runs that were lost without an end in the journal leave room for another.
+    attempt = instance.get_runs_count(dg.RunsFilter(job_name=job_name(name), tags={KEY_TAG: trigger.key}))
+    return dg.RunRequest(
+        job_name=job_name(name),
+        run_key=f"{name}:{trigger.key}#{attempt}",
+        run_config={"ops": {op_name(name): {"config": {"triggers": [trigger._asdict()]}}}},
+        tags={PROJECT_TAG: name, KEY_TAG: trigger.key, "modelyard/why": trigger.why},
+    )
+
+
+def _is_gone(record: dg.RunRecord) -> bool:
+    pid = record.dagster_run.tags.get(PID_TAG)
+    if pid is None:
+        return time.time() - (record.start_time or time.time()) > _PID_GRACE_S
+    return not _is_alive(int(pid))
+
+
+def _close_cancelled_triggers(instance: dg.DagsterInstance) -> None:
+    """A person who ends a retraining on Dagster's page does not want it again at once."""
+    cancelled = dg.RunsFilter(statuses=[dg.DagsterRunStatus.CANCELED])
+    for run in instance.get_runs(cancelled, limit=_CANCELLED_RUNS):
+        name, key = run.tags.get(PROJECT_TAG), run.tags.get(KEY_TAG)
+        if name is not None and key is not None and key not in history.read(name).handled:
+            history.write(name, "cancelled", [key])
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
