@@ -45,12 +45,28 @@ def test_folders_are_classes_and_broken_files_are_rows_with_their_reason(folder)
     assert [value.any() for value in values] == [True] * 4 + [False] + [True] * 4
 
 
-def test_what_the_system_left_behind_is_passed_over(folder):
+def test_what_the_system_left_behind_is_passed_over_and_counted(folder, caplog):
     for name in ("__MACOSX/normal", "normal/__MACOSX", "ill/@eaDir", "ill/.cache", ".git"):
         (folder / name).mkdir(parents=True)
         (folder / name / "0.snd").write_bytes(b"good copy")
     (folder / "ill" / "._0.snd").write_bytes(b"apple double")
+    (folder / "ill" / "folder.snd").mkdir()
     assert own(folder)[0].height == 8
+    # Those in hidden folders beside the classes are not looked at.
+    assert "4 hidden files" in caplog.text
+
+
+def test_a_name_that_is_not_utf8_is_written_out(folder):
+    (folder / "ill" / os.fsdecode(b"caf\xe9.snd")).write_bytes(b"good")
+    rows, _ = own(folder)
+    assert rows["sound_id"][4] == "ill/caf\\xe9.snd"
+
+
+def test_if_no_file_can_be_read_it_is_said_at_once(folder):
+    for path in folder.rglob("*.SND"):
+        path.write_bytes(b"bad")
+    with pytest.raises(DataContractError, match="None of the 8 files can be read; the first: sound: no good"):
+        own(folder)
 
 
 def test_copies_and_files_of_one_group_lie_in_one_split(folder):
