@@ -1,33 +1,25 @@
-"""Checkpoints of a run: one folder for each of the last two epochs, whole or not at all, without pickle.
+"""What the loop keeps of a run after each epoch, and when a stored run is the same run.
 
-``epoch_0007/state.json`` says where the run stands and the digest of ``tensors.safetensors`` beside it, which holds
-the network, the optimizer's state and, where they differ, the best weights. Generators need no state: every epoch
-seeds its own (:mod:`modelyard.training.randomness`), and the learning rate follows from the step.
+Generators need no state: every epoch seeds its own (:mod:`modelyard.training.randomness`), and the learning rate
+follows from the step. How it lies on disk: :mod:`modelyard.training.resume`.
 """
 
 import json
-import logging
-import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from modelyard.files import atomic_directory
 from modelyard.training.parameters import LoopParameters
-from modelyard.training.weights import to_bytes
+from modelyard.training.resume import load_state, save_state
 
-logger = logging.getLogger(__name__)
+PREFIX = "epoch"
+"""Checkpoints are the folders ``epoch_0001``, ``epoch_0002``, ..."""
 
-_FORMAT = 1
-_KEPT = 2
 _SAMPLED_ROWS = 64
 
 
@@ -37,10 +29,12 @@ class Epoch:
 
     Args:
         number: Counted from 1.
-        train_loss: Mean loss over the epoch's rows, while the weights were changing.
+        train_loss: Mean loss over the epoch's rows, while the weights were changing; the sum over the parts of a
+            network that are trained in turns.
         value: What ``evaluate`` returned after it; None without one.
         learning_rate: Of its last step.
         samples_per_second: Rows per second of training, without evaluation and checkpoint.
+        part_losses: Part of the network to its mean loss, where parts are trained in turns.
     """
 
     number: int
@@ -48,6 +42,7 @@ class Epoch:
     value: float | None
     learning_rate: float
     samples_per_second: float
+    part_losses: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +55,8 @@ class Checkpoint:
         is_finished: Whether nothing is left to train.
         network: The network's state after the last epoch.
         best: Its state after the best one; None where that is the last.
-        optimizer: State of the optimizer, see :func:`flat_state`.
+        optimizers: State of each optimizer, see :func:`flat_state`.
+        average: The averaged weights; empty where none are.
     """
 
     history: tuple[Epoch, ...]
@@ -68,7 +64,8 @@ class Checkpoint:
     is_finished: bool
     network: dict[str, Tensor]
     best: dict[str, Tensor] | None
-    optimizer: dict[str, Tensor]
+    optimizers: list[dict[str, Tensor]]
+    average: list[Tensor]
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, fingerprint: str) -> None:
@@ -77,42 +74,17 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, fingerprint: str) -> N
     Raises:
         StorageError: The disk is full or the folder cannot be written to; earlier checkpoints are untouched.
     """
-    parts = {"network": checkpoint.network, "best": checkpoint.best or {}, "optimizer": checkpoint.optimizer}
-    content = to_bytes(
-        {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
-    )
-    state = {
-        "format": _FORMAT,
-        "fingerprint": fingerprint,
-        "best_epoch": checkpoint.best_epoch,
-        "is_finished": checkpoint.is_finished,
-        "history": [asdict(epoch) for epoch in checkpoint.history],
-        "tensors_sha256": sha256(content).hexdigest(),
-    }
-    with atomic_directory(folder / f"epoch_{len(checkpoint.history):04d}") as temporary:
-        (temporary / "tensors.safetensors").write_bytes(content)
-        (temporary / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
-    for old in _folders(folder)[:-_KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    state = vars(checkpoint) | {"history": [asdict(epoch) for epoch in checkpoint.history]}
+    save_state(folder, len(checkpoint.history), state, fingerprint=fingerprint, prefix=PREFIX)
 
 
 def load_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
-    """The newest undamaged checkpoint below ``folder`` of the run with this fingerprint; None where there is none.
-
-    Damaged ones, and those of another run, are passed over with one line in the log.
-    """
-    for path in reversed(_folders(folder)):
-        try:
-            return _read(path, fingerprint)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            logger.warning("Checkpoint %s is left out (%s); an earlier state is used.", path, error)
-    return None
-
-
-def discard_remains(folder: Path, last_epoch: int) -> None:
-    """Deletes half-written folders of a killed run, and checkpoints behind ``last_epoch`` that were left out."""
-    for path in [*folder.glob(".epoch_*.part"), *(p for p in _folders(folder) if _number(p) > last_epoch)]:
-        shutil.rmtree(path, ignore_errors=True)
+    """Returns the newest undamaged checkpoint below ``folder`` of the run with this fingerprint; None without one."""
+    found = load_state(folder, fingerprint=fingerprint, prefix=PREFIX)
+    if found is None:
+        return None
+    state = found[1]
+    return Checkpoint(**state | {"history": tuple(Epoch(**epoch) for epoch in state["history"])})
 
 
 def fingerprint_of(
@@ -131,13 +103,12 @@ def fingerprint_of(
     """
     digest = sha256()
     for name, array in sorted(arrays.items()):
-        rows = np.unique(np.linspace(0, len(array) - 1, _SAMPLED_ROWS).astype(np.int64))
+        rows = np.unique(np.linspace(0, max(0, len(array) - 1), _SAMPLED_ROWS).astype(np.int64))[: len(array)]
         digest.update(f"{name} {array.shape} {array.dtype}\0".encode())
         digest.update(np.ascontiguousarray(array[rows]).tobytes())
     steering = params.model_dump(exclude={"compile"})
     shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    run = [_FORMAT, steering, seed, str(precision), n_processes, shapes]
-    digest.update(json.dumps(run, sort_keys=True).encode())
+    digest.update(json.dumps([steering, seed, str(precision), n_processes, shapes], sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -153,38 +124,16 @@ def restore_state(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) 
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in flat.items():
         number, name = key.split(".", 1)
-        weight = weights[int(number)]
+        weight = weights[int(number)].detach()
         # Fused optimizers walk through weight and state in memory's order, so both need the same strides.
-        has_its_shape = tensor.shape == weight.shape
-        placed = torch.empty_like(weight.detach(), dtype=tensor.dtype).copy_(tensor) if has_its_shape else tensor
+        has_its_shape = isinstance(tensor, Tensor) and tensor.shape == weight.shape
+        placed = torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor) if has_its_shape else tensor
         state.setdefault(int(number), {})[name] = placed
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _read(path: Path, fingerprint: str) -> Checkpoint:
-    state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    if state["fingerprint"] != fingerprint:
-        raise ValueError("it belongs to a run with other data, parameters or another network")
-    content = (path / "tensors.safetensors").read_bytes()
-    if sha256(content).hexdigest() != state["tensors_sha256"]:
-        raise ValueError("it is damaged: its tensors are not those that were written")
-    parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
-    for key, tensor in safetensors.torch.load(content).items():
-        part, name = key.split(".", 1)
-        parts[part][name] = tensor
-    return Checkpoint(
-        history=tuple(Epoch(**epoch) for epoch in state["history"]),
-        best_epoch=state["best_epoch"],
-        is_finished=state["is_finished"],
-        network=parts["network"],
-        best=parts["best"] or None,
-        optimizer=parts["optimizer"],
-    )
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(folder.glob("epoch_[0-9][0-9][0-9][0-9]*"), key=_number)
-
-
-def _number(path: Path) -> int:
-    return int(path.name.removeprefix("epoch_"))
+def restore_weights(weights: Sequence[Tensor], stored: Sequence[Tensor]) -> None:
+    """Copies stored tensors into weights of the same shapes, whatever their device and strides."""
+    with torch.no_grad():
+        for weight, tensor in zip(weights, stored, strict=True):
+            weight.copy_(tensor)

@@ -57,7 +57,9 @@ def explained(where: object, device: torch.device, params: LoopParameters) -> It
             raise TrainingError(
                 f"The memory of {device} ran out with batch_size {params.batch_size}.",
                 where=str(where),
-                way_out=f"set batch_size to {max(1, params.batch_size // 2)} or less, or make the network smaller",
+                way_out=f"set gradient_accumulation_steps to {2 * params.gradient_accumulation_steps} (the same "
+                f"training in smaller pieces) or batch_size to {max(1, params.batch_size // 2)}, or make the network "
+                "smaller",
             ) from error
         if params.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise ConfigurationError(

@@ -19,14 +19,31 @@ class LoopParameters(Parameters):
         " None: all epochs are trained.",
     )
     batch_size: int = Field(256, ge=1, description="Rows per optimizer step, over all devices together.")
-    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+    gradient_accumulation_steps: int = Field(
+        1, ge=1, description="Parts that a batch is cut into where memory is short; their gradients add up to its step."
+    )
+    optimizer: Literal["adamw", "sgd", "muon"] = Field(
+        "adamw",
+        description="AdamW, gradient descent with Nesterov's momentum, or Muon (with AdamW for all but matrices).",
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="Learning rate after the warm-up: falling to 0 along half a cosine, or staying."
     )
     warmup_share: float = Field(
         0.05, ge=0, lt=1, description="Share of all steps in which the learning rate rises linearly."
     )
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled decay of all weights, as in torch's AdamW.")
+    weight_decay: float = Field(
+        0.01, ge=0, description="Decay of all weights: decoupled in AdamW and Muon, an L2 penalty in gradient descent."
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of gradient descent and of Muon.")
+    ema_decay: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="The weights that count are an average over the steps, of which this share stays at each step."
+        " None: the weights themselves.",
+    )
     clip_norm: float | None = Field(
         1.0, gt=0, description="Gradients are scaled down to this L2 norm. None: they are not."
     )

@@ -24,7 +24,8 @@ def predict(
 
     Args:
         network: Any module.
-        arrays: Name to array of shape (N, ...), N > 0; see :class:`modelyard.training.batches.Batches`.
+        arrays: Name to array of shape (N, ...), N > 0; see :class:`modelyard.training.batches.Batches`. Rows of
+            different lengths are put together by length.
         forward: ``forward(network, batch)`` returns a tensor of shape (B, ...). None: ``network(**batch)``, so that
             the arrays' names are the network's argument names.
         batch_size: Rows at once; bounds the memory.
@@ -38,7 +39,9 @@ def predict(
     """
     device = next((weight.device for weight in network.parameters()), torch.device("cpu"))
     batches = Batches(arrays, device, batch_size)
-    blocks = np.split(np.arange(batches.n_rows), range(batch_size, batches.n_rows, batch_size))
+    lengths = batches.lengths
+    order = np.arange(batches.n_rows) if lengths is None else np.argsort(lengths, kind="stable")
+    blocks = np.split(order, range(batch_size, batches.n_rows, batch_size))
     answers: np.ndarray | None = None
     was_training = network.training
     network.eval()
@@ -48,7 +51,7 @@ def predict(
                 part = (forward or _by_name)(network, batch).cpu().numpy()
                 if answers is None:
                     answers = np.empty((batches.n_rows, *part.shape[1:]), part.dtype)
-                answers[rows[0] : rows[-1] + 1] = part
+                answers[rows] = part
     finally:
         network.train(was_training)
     return cast(np.ndarray, answers)

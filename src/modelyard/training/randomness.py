@@ -38,26 +38,3 @@ def reseed(*parts: int) -> None:
     torch.manual_seed(torch_seed)
     np.random.seed(numpy_seed)
     random.seed(python_seed)
-
-
-def row_order(n_rows: int, seed: int, epoch: int, sampling_weights: np.ndarray | None = None) -> np.ndarray:
-    """The rows of one epoch in training order.
-
-    Args:
-        n_rows: Number of rows N.
-        seed: Seed of the run.
-        epoch: Number of the epoch; each has its own order.
-        sampling_weights: (N,) float64, >= 0. None: every row once, shuffled. Otherwise N rows drawn with
-            replacement, each with a probability proportional to its weight.
-
-    Returns:
-        (N,) int64 row numbers.
-    """
-    generator = np.random.default_rng([seed, epoch])
-    if sampling_weights is None:
-        return generator.permutation(n_rows)
-    cumulative = np.cumsum(sampling_weights)
-    drawn = np.searchsorted(cumulative, generator.random(n_rows) * cumulative[-1], side="right")
-    # Rounding may put a draw at the very end, behind the last row that has a weight.
-    last = int(np.flatnonzero(sampling_weights)[-1])
-    return np.asarray(np.minimum(drawn, last), dtype=np.int64)

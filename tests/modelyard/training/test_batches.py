@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.training.batches import Batches, blocks_of, share_of
-from modelyard.training.randomness import row_order
+from modelyard.training.batches import Batches
+from modelyard.training.order import blocks_of, row_order, share_of
 
 CPU = torch.device("cpu")
 

@@ -69,14 +69,14 @@ def test_finished_run_is_not_trained_again(toy: SimpleNamespace, tmp_path: Path)
 
 
 def damage_tensors(epoch: Path) -> None:
-    file = epoch / "tensors.safetensors"
+    file = epoch / "arrays.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
 
 
 def flip_one_bit(epoch: Path) -> None:
-    content = bytearray((epoch / "tensors.safetensors").read_bytes())
+    content = bytearray((epoch / "arrays.safetensors").read_bytes())
     content[-5] ^= 1
-    (epoch / "tensors.safetensors").write_bytes(content)
+    (epoch / "arrays.safetensors").write_bytes(content)
 
 
 def damage_state(epoch: Path) -> None:
@@ -84,7 +84,7 @@ def damage_state(epoch: Path) -> None:
 
 
 def lose_tensors(epoch: Path) -> None:
-    (epoch / "tensors.safetensors").unlink()
+    (epoch / "arrays.safetensors").unlink()
 
 
 @pytest.mark.parametrize("damage", [damage_tensors, flip_one_bit, damage_state, lose_tensors])

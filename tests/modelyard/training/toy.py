@@ -1,7 +1,7 @@
 """A small fit for the tests; also run as a program, to be killed or to be one of several processes.
 
 python toy.py kill FOLDER EPOCH      trains with checkpoints and ends itself with SIGKILL after an epoch
-python toy.py process FOLDER OUT     trains as torchrun's environment says and writes its weights to OUT
+python toy.py process FOLDER OUT     trains half batches, as torchrun says, and writes its weights to OUT
 """
 
 import os
@@ -105,5 +105,6 @@ if __name__ == "__main__":
     if command == "kill":
         fit(checkpoints=Path(folder), report=_die_after(int(argument)))
     else:
-        result = fit(checkpoints=Path(folder), **even())
+        in_pieces = PARAMS.model_copy(update={"gradient_accumulation_steps": 2})
+        result = fit(in_pieces, checkpoints=Path(folder), **even())
         save_weights(result.network, Path(argument))
