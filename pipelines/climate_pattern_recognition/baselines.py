@@ -96,10 +96,10 @@ class Baselines(NamedTuple):
 
 
 class _Ridge(NamedTuple):
-    """Weights (D + 1, L, 2); forecasts of rows by those of other folds, (M, L, 2), and the spread of their errors."""
+    """Weights (D + 1, L, 2); out-of-fold forecasts of the rows, (M, L, 2), and the spread of their errors, (L, 2)."""
 
     weights: Floats
-    unseen: Floats
+    out_of_fold: Floats
     spread: Floats
 
 
@@ -107,8 +107,8 @@ def fit_baselines(arrays: Arrays) -> tuple[Baselines, Singles]:
     """Estimates all baselines from training rows, in the order of time.
 
     Returns:
-        The baselines; and the wide one's means for the training rows themselves, each by weights that have not seen its
-        part of the time, shape (M, L, 2): what a network can learn the honest errors from.
+        The baselines; and the wide one's out-of-fold means for the training rows, shape (M, L, 2), whose errors are as
+        large as on new rows: what a network learns to correct.
     """
     mean, spread = _moments(arrays.inputs.astype(np.float64))
     inputs = np.nan_to_num((arrays.inputs - mean) / spread)
@@ -124,7 +124,7 @@ def fit_baselines(arrays: Arrays) -> tuple[Baselines, Singles]:
         *(wide.weights, np.maximum(wide.spread, least)),
         *(np.maximum(persistence_spread, least), normal_means, np.maximum(normal_spreads, least)),
     )
-    return Baselines(*(values.astype(np.float32) for values in found)), wide.unseen.astype(np.float32)
+    return Baselines(*(values.astype(np.float32) for values in found)), wide.out_of_fold.astype(np.float32)
 
 
 def _moments(inputs: Floats) -> Forecast:
@@ -137,11 +137,11 @@ def _moments(inputs: Floats) -> Forecast:
 
 
 def _ridge(inputs: Floats, targets: Floats, columns: Sequence[str]) -> _Ridge:
-    """Ridge regression for each lead and index on its own; one penalty for all of them, that forecasts folds best."""
+    """Fits a ridge regression for each lead and index, with one penalty: the one that forecasts other folds best."""
     used = [place for name in columns if inputs[:, place := INPUTS.index(name)].any()]
     design = np.concatenate([inputs[:, used], np.ones((len(inputs), 1))], axis=1)
     weights = np.zeros((inputs.shape[1] + 1, *targets.shape[1:]))
-    unseen = np.zeros((len(_PENALTIES), *targets.shape))
+    out_of_fold = np.zeros((len(_PENALTIES), *targets.shape))
     fold = contiguous_folds(len(design), _N_FOLDS)
     is_known = np.isfinite(targets)
     known = [place for place in np.ndindex(targets.shape[1:]) if is_known[:, place[0], place[1]].any()]
@@ -150,14 +150,14 @@ def _ridge(inputs: Floats, targets: Floats, columns: Sequence[str]) -> _Ridge:
         outcome, is_used = targets[:, lead, index], is_known[:, lead, index]
         for part in range(_N_FOLDS):
             found = _solved(design, outcome, is_used & (fold != part), _PENALTIES)
-            unseen[:, fold == part, lead, index] = found @ design[fold == part].T
-    errors = np.where(is_known, targets - unseen, 0)
+            out_of_fold[:, fold == part, lead, index] = found @ design[fold == part].T
+    errors = np.where(is_known, targets - out_of_fold, 0)
     best = int((errors**2).sum(axis=(1, 2, 3)).argmin())
     # The weights of that penalty, from all rows.
     for lead, index in known:
         outcome, is_used = targets[:, lead, index], is_known[:, lead, index]
         weights[[*used, -1], lead, index] = _solved(design, outcome, is_used, _PENALTIES[best : best + 1])[0]
-    return _Ridge(weights, unseen[best], _root_mean_square(targets - unseen[best]))
+    return _Ridge(weights, out_of_fold[best], _root_mean_square(targets - out_of_fold[best]))
 
 
 def _solved(design: Floats, outcome: Floats, is_used: NDArray[np.bool_], penalties: Sequence[float]) -> Floats:
@@ -169,7 +169,7 @@ def _solved(design: Floats, outcome: Floats, is_used: NDArray[np.bool_], penalti
 
 
 def _root_mean_square(errors: Floats) -> Floats:
-    """Over the rows, shape (L, 2); 1 where nothing is known."""
+    """Returns that of the rows, shape (L, 2); 1 where nothing is known."""
     is_known = np.isfinite(errors)
     mean = np.where(is_known, errors**2, 0).sum(axis=0) / np.maximum(is_known.sum(axis=0), 1)
     return np.where(is_known.any(axis=0), np.sqrt(mean), 1.0)

@@ -1,4 +1,4 @@
-"""What is good: forecasts whose whole distribution is close to what comes, and that are honest about their spread."""
+"""Predictions, the floor, and the metrics of both: of the whole distribution, of its spread and of the phases."""
 
 from collections.abc import Callable
 

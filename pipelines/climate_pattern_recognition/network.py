@@ -46,8 +46,8 @@ class ForecastNetwork(nn.Module):
             inputs: Standardised, shape (B, D).
             start: Means of the wide baseline, shape (B, L, 2).
         """
-        seen = inputs.clamp(-_MAX_INPUT, _MAX_INPUT).expand(len(self.hidden_weight), -1, -1)
-        hidden = gelu(dropout(seen, self.dropout, self.training) @ self.hidden_weight + self.hidden_bias)
+        clipped = inputs.clamp(-_MAX_INPUT, _MAX_INPUT).expand(len(self.hidden_weight), -1, -1)
+        hidden = gelu(dropout(clipped, self.dropout, self.training) @ self.hidden_weight + self.hidden_bias)
         outputs = dropout(hidden, self.dropout, self.training) @ self.output_weight + self.output_bias
         outputs = outputs.reshape(*outputs.shape[:2], *self.wide_spread.shape, 2).transpose(0, 1)
         mean = start[:, None] + self.wide_spread * outputs[..., 0]

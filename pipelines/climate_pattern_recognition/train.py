@@ -89,7 +89,7 @@ def fit_network(
 
     Args:
         baselines: The network corrects the wide one.
-        start: The wide baseline's means for the training rows by weights that have not seen them, shape (M, L, 2).
+        start: The wide baseline's out-of-fold means for the training rows, shape (M, L, 2).
         train: M issue times.
         valid: Chooses the epoch; None: ``params`` do.
         params: See :class:`.model.FitParameters`.

@@ -40,6 +40,6 @@ def anomaly(column: str, season: pl.Expr, is_reference: pl.Expr) -> pl.Expr:
     Args:
         column: The values.
         season: Rows of equal value share a season, such as ``pl.col("event_time").dt.month()``.
-        is_reference: Which rows are of the reference period; to keep a test honest, those before it.
+        is_reference: Which rows are of the reference period: those before the test, so that nothing of it leaks.
     """
     return pl.col(column) - pl.col(column).filter(is_reference).mean().over(season)

@@ -77,7 +77,7 @@ def regular(rows: pl.DataFrame, step: Step, values: Sequence[str], where: str) -
 
 
 def _check_distance(rows: pl.DataFrame, step: Step, where: str) -> None:
-    """Most neighbouring times must be one step apart."""
+    """Refuses times of which most are not one step from the next."""
     days = pl.col("event_time").diff().over("series").dt.total_seconds() / 86_400
     gaps = rows.select(days.alias("gap")).filter(pl.col("gap") > 0)["gap"]
     median, (shortest, longest) = gaps.median(), _STEP_DAYS[step]
@@ -111,7 +111,7 @@ def _without_copies(rows: pl.DataFrame, values: Sequence[str]) -> pl.DataFrame:
 
 
 def _check_one_value(rows: pl.DataFrame, where: str) -> None:
-    """Nobody knows which of two different values of a step is right."""
+    """Refuses a step with two different values: which is right cannot be known."""
     clashing = rows.filter(pl.col("step").is_not_null() & (pl.len().over("series", "step") > 1))
     if clashing.height:
         times = ", ".join(f"{time:%Y-%m-%d}" for time in clashing["event_time"].unique(maintain_order=True)[:3])
