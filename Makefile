@@ -1,6 +1,7 @@
 # Everything a new machine needs is made by these targets; Python 3.11+, git, make and a package index are enough.
 #   make run      environment, then the whole fraud_detection lifecycle on simulated data
 #   make test     environment and the servers that tests start (PostgreSQL, Redis, Chromium), then the tests
+#   make test PROJECT=fraud_detection   what concerns one project: its contract, the laws of learning, its own tests
 #   make ui       MLflow, the model server and Dagster, on the loopback address
 #   make demo-drift   the closed loop as a story: drift, alarm, retraining, promotion
 #   make lint     ruff and mypy
@@ -9,7 +10,6 @@
 #   make benchmark PROJECT=fraud_detection   the README's result table, on the public data; DATASET=... for another set
 
 PYTHON ?= python3
-PROJECT ?= fraud_detection
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -39,8 +39,8 @@ run: $(STAMP)
 	kedro run --pipeline=fraud_detection
 
 # Two workers share the processor: threads that wait for each other should not keep it busy (docs/decisions/0010).
-test: $(STAMP) services
-	GOMP_SPINCOUNT=1000 pytest -n 2 --dist loadscope
+test: $(STAMP) $(if $(PROJECT),,services)
+	GOMP_SPINCOUNT=1000 pytest $(if $(PROJECT),tests/contract tests/pipelines/$(PROJECT) -k $(PROJECT),-n 2 --dist loadscope)
 
 services:
 	scripts/services
@@ -52,7 +52,7 @@ demo-drift: $(STAMP)
 	python benchmarks/demo_drift.py
 
 lint: $(STAMP)
-	ruff check . && ruff format --check . && mypy
+	ruff check . && ruff format --check . && mypy && python scripts/check_starter_types.py
 
 # uv installs from the lock with every hash checked; torch, whose builds differ from machine to machine, comes in a
 # step of its own, pinned to its version.
@@ -80,7 +80,7 @@ notebooks: $(STAMP)
 	python notebooks/execute.py
 
 benchmark: $(STAMP)
-	python benchmarks/reference.py $(PROJECT) $(if $(DATASET),--dataset $(DATASET))
+	python benchmarks/reference.py $(or $(PROJECT),fraud_detection) $(if $(DATASET),--dataset $(DATASET))
 
 # The competitors of benchmarks/startup.py and benchmarks/training.py, kept out of the environment: their plug-ins
 # would slow every command down.

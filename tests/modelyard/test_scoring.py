@@ -8,11 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from modelyard import scoring
 from modelyard.feature_store.schema import schema_digest
 from modelyard.gate import GateParameters, standard_gate
 from modelyard.parameters import Parameters
 from modelyard.project import Metrics
-from modelyard.records import Column, Contract
+from modelyard.records import Column, Contract, Media
 from modelyard.scoring import EvaluateParameters, Scores, _resamples, gain, intervals, percentile_intervals, resampled
 from modelyard.stages.evaluate import make_evaluate
 
@@ -173,6 +174,23 @@ def test_predict_and_floor_cannot_see_the_answer():
     peeking.metrics = replace(peeking.metrics, floor=lambda train, test: test.select(prediction="value"))
     with pytest.raises(pl.exceptions.ColumnNotFoundError):
         make_evaluate(peeking)(examples(), pl.DataFrame(), 0.1, None, PARAMS, ScoreParameters(), GateParameters())
+
+
+def test_a_model_that_would_copy_the_target_or_a_mask_is_shown_neither():
+    peeking = project()
+    mask = Media(name="mask", dtype="uint8", shape=(1,), description="Where the value is.", role="target")
+    peeking.contract = replace(peeking.contract, media=(mask,))
+    rows = examples().with_columns(mask=pl.col("value"))
+
+    def copying(model, shown):
+        known = next((name for name in ("value", "mask") if name in shown.columns), None)
+        return shown.select(prediction=pl.col(known) if known else pl.col("reading") * 0)
+
+    peeking.predict = copying
+    assert scoring.score(peeking, None, rows, ScoreParameters())["rmse"] == pytest.approx(
+        math.sqrt((rows["value"] ** 2).mean())
+    )
+    assert copying(None, rows)["prediction"].equals(rows["value"].alias("prediction")), "it would copy, if it could"
 
 
 def root_mean(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:

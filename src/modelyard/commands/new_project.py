@@ -22,8 +22,8 @@ STARTER = Path(__file__).resolve().parents[1] / "starter"
 KINDS = {
     "tabular": ("every_kind", "classifier", "tabular"),
     # "images": ("every_kind", "classifier", "images"),
-    # "series": ("every_kind", "series"),
-    # "text": ("every_kind", "classifier", "text"),
+    "series": ("every_kind", "series"),
+    "text": ("every_kind", "classifier", "text"),
 }
 """The layers of each kind of data; where two have the same file, that of the later one counts."""
 

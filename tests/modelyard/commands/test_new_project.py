@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.commands import new_project
-from modelyard.commands.new_project import SHELVES, STARTER_NAME, STARTER_TITLE, scaffold
+from modelyard.commands.new_project import KINDS, SHELVES, STARTER_NAME, STARTER_TITLE, scaffold
 from modelyard.errors import ConfigurationError, StorageError
 from modelyard.paths import repository
 
@@ -32,8 +32,9 @@ def tree(root: Path) -> dict[str, bytes | None]:
     return {str(path.relative_to(root)): path.read_bytes() if path.is_file() else None for path in root.rglob("*")}
 
 
-def test_every_shelf_is_filled_and_nothing_of_the_starter_is_left(tmp_path):
-    made = scaffold("toy_rentals", "Bicycle rentals", tmp_path)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_shelf_is_filled_and_nothing_of_the_starter_is_left(kind, tmp_path):
+    made = scaffold("toy_rentals", "Bicycle rentals", tmp_path, kind)
     assert made == [tmp_path / shelf / "toy_rentals" for shelf in SHELVES]
     files = {name: content.decode() for name, content in tree(tmp_path).items() if content is not None}
     assert "tests/pipelines/toy_rentals/test_toy_rentals.py" in files
@@ -191,9 +192,21 @@ def test_the_command_line_makes_a_project_that_keeps_the_contract_and_runs(comma
     metrics = json.loads((mlflow_database / "08_reporting" / "toy_rentals" / "metrics.json").read_text())
     assert metrics.keys() == {
         "project", "source", "data_digest", "code", "n_test", "metrics", "floor", "champion", "gate", "model_version",
-        "shown",
     }  # fmt: skip
     assert metrics["project"] == "toy_rentals"
     assert metrics["gate"]["passed"], metrics["gate"]
     assert metrics["metrics"]["roc_auc"].keys() == {"value", "low", "high"}
     assert "toy_rentals version 1" in ran.stdout
+
+
+def test_each_kind_is_clean_and_keeps_its_own_tests(command, copied_repository):
+    """That it keeps the contract and the laws of learning is tested with all projects, in tests/contract."""
+    names = [f"toy_{kind}" for kind in KINDS]
+    for kind, name in zip(KINDS, names, strict=True):
+        scaffold(name, f"Toy of {kind}", copied_repository, kind)
+    folders = [f"{shelf}/{name}" for shelf in ("pipelines", "tests/pipelines") for name in names]
+    for lint in (("ruff", "check"), ("ruff", "format", "--check")):
+        clean = command(*lint, *folders)
+        assert clean.returncode == 0, clean.stdout
+    tests = command("pytest", "-p", "no:cacheprovider", *folders[len(names) :])
+    assert tests.returncode == 0, tests.stdout

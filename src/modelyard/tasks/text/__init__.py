@@ -1,0 +1,1 @@
+"""Texts: words and the numbers that a network takes for them."""
