@@ -61,8 +61,6 @@ def prediction_metrics(is_positive: Booleans, is_predicted: Booleans) -> dict[st
     n_positive, n = int(is_positive.sum()), len(is_positive)
     true_negatives = n - n_positive - n_predicted + true_positives
     recall, specificity = _ratio(true_positives, n_positive), _ratio(true_negatives, n - n_positive)
-    covariance = n * true_positives - n_positive * n_predicted
-    variances = n_positive * (n - n_positive) * n_predicted * (n - n_predicted)
     return {
         "accuracy": _ratio(true_positives + true_negatives, n),
         "balanced_accuracy": (recall + specificity) / 2,
@@ -70,19 +68,30 @@ def prediction_metrics(is_positive: Booleans, is_predicted: Booleans) -> dict[st
         "recall": recall,
         "specificity": specificity,
         "f1": _ratio(2 * true_positives, n_positive + n_predicted),
-        "matthews_corrcoef": _ratio(covariance, float(variances) ** 0.5),
+        "matthews_corrcoef": matthews_corrcoef(is_positive, is_predicted),
     }
 
 
-def probability_metrics(is_positive: Booleans, probability: Floats) -> dict[str, float]:
-    """Returns ``log_loss``, ``brier_score`` and ``expected_calibration_error`` of two classes, shapes (N,)."""
+def matthews_corrcoef(is_positive: Booleans, is_predicted: Booleans) -> float:
+    """Returns the correlation of labels and predictions, shapes (N,); 0 where one of them is constant, NaN for N = 0.
+
+    Matthews 1975, https://doi.org/10.1016/0005-2795(75)90109-9.
+    """
+    n, n_positive, n_predicted = len(is_positive), int(is_positive.sum()), int(is_predicted.sum())
+    covariance = n * int((is_positive & is_predicted).sum()) - n_positive * n_predicted
+    variances = n_positive * (n - n_positive) * n_predicted * (n - n_predicted)
+    return covariance / float(variances) ** 0.5 if variances else (0.0 if n else float("nan"))
+
+
+def probability_metrics(is_positive: Booleans, probability: Floats, n_bins: int = 10) -> dict[str, float]:
+    """Returns ``log_loss``, ``brier_score`` and ``expected_calibration_error`` (of ``n_bins``), shapes (N,)."""
     if not len(is_positive):
         return dict.fromkeys(("log_loss", "brier_score", "expected_calibration_error"), float("nan"))
     bounded = np.clip(probability, 1e-12, 1 - 1e-12)
     return {
         "log_loss": float(-np.mean(np.where(is_positive, np.log(bounded), np.log1p(-bounded)))),
         "brier_score": float(np.mean((probability - is_positive) ** 2)),
-        "expected_calibration_error": expected_calibration_error(is_positive, probability),
+        "expected_calibration_error": expected_calibration_error(is_positive, probability, n_bins),
     }
 
 
@@ -171,13 +180,13 @@ def learnable_splits(examples: pl.DataFrame, target: str) -> tuple[pl.DataFrame,
         DataContractError: The training rows are of one class.
     """
     train, valid = rows_of(examples, "train"), rows_of(examples, "valid")
-    if train[target].n_unique() < 2:
+    if train[target].drop_nulls().n_unique() < 2:
         raise DataContractError(
             "All training rows are of one class: there is nothing to tell apart.",
             where=f"column '{target}', split 'train'",
             way_out="bring rows of another class, or check what ingestion takes for which class",
         )
-    if valid.height and valid[target].n_unique() < 2:
+    if valid.height and valid[target].drop_nulls().n_unique() < 2:
         logger.warning("the validation rows are of one class: they decide nothing")
         valid = valid.clear()
     return train, valid

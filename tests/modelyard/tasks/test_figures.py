@@ -2,41 +2,22 @@
 
 import io
 from collections.abc import Callable
-from itertools import combinations
-from unittest import mock
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from modelyard.tasks import figures as library
 from modelyard.tasks.figures import figure_style
+from tests.modelyard.tasks.overlapping_words import overlapping_words
 
 RNG = np.random.default_rng(0)
 PROBABILITY = RNG.uniform(0, 1, 2_000) ** 3
 IS_POSITIVE = RNG.uniform(0, 1, 2_000) < PROBABILITY
 LONG_NAMES = {f"log_amount_over_mean_{number}d_to_{9 * number}d": 0.3 / number for number in range(1, 40)}
-
-
-def overlapping_words(figure: Figure) -> list[tuple[str, str]]:
-    """Pairs of texts of a figure whose boxes lie on each other, and texts that run out of it (paired with "")."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]  # arranges everything; the second time nothing moves
-    with mock.patch.object(Text, "draw", autospec=True) as draw:
-        canvas.draw()  # type: ignore[no-untyped-call]
-    renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
-    words = dict.fromkeys(
-        text for (text, _), _ in draw.call_args_list if text.get_visible() and text.get_text().strip()
-    )
-    boxes = [(text.get_text(), text.get_window_extent(renderer).shrunk(0.9, 0.9)) for text in words]
-    found = [(one, two) for (one, a), (two, b) in combinations(boxes, 2) if a.overlaps(b)]
-    whole = figure.bbox.padded(2)
-    return found + [(word, "") for word, box in boxes if not (whole.contains(*box.min) and whole.contains(*box.max))]
 
 
 def drawn(draw: Callable[[Axes], object]) -> Figure:
