@@ -37,10 +37,11 @@ from modelyard.retraining.retrain import options
 from modelyard.retraining.run_requests import requests
 from modelyard.retraining.scheduler import dagster_home
 from modelyard.retraining.signals import champions, situations
-from pipelines.fraud_detection.evaluate import average_precision
+from modelyard.tasks.ranking import average_precision
 from pipelines.fraud_detection.features import FEATURE_VIEWS, FeatureParameters, derive_features
 from pipelines.fraud_detection.serve import FraudRequest
-from pipelines.fraud_detection.simulator import SimulationParameters, simulate
+from pipelines.fraud_detection.simulator import simulate
+from pipelines.fraud_detection.world import SimulationParameters
 
 mpl.use("agg")
 

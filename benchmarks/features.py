@@ -14,8 +14,10 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from pipelines.fraud_detection.features import FEATURE_VIEWS, WINDOWS_DAYS, FeatureParameters, derive_features
-from pipelines.fraud_detection.simulator import SimulationParameters, simulate
+from pipelines.fraud_detection.data import WINDOWS_DAYS
+from pipelines.fraud_detection.features import FEATURE_VIEWS, FeatureParameters, derive_features
+from pipelines.fraud_detection.simulator import simulate
+from pipelines.fraud_detection.world import SimulationParameters
 
 LENGTH = FeatureParameters().sequence_length
 DELAY_DAYS = FeatureParameters().label_delay_days

@@ -8,16 +8,14 @@ on, so that it takes no second alert.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
 
 _DAY_US = 86_400_000_000
 
@@ -69,8 +67,6 @@ class CardDays(NamedTuple):
 
 def card_days(rows: pl.DataFrame) -> CardDays:
     """Gathers ``event_time``, ``customer_id``, ``score`` and ``is_fraud`` of at least one row."""
-    import numpy as np
-
     day = rows["event_time"].to_physical().to_numpy() // _DAY_US
     _, card = np.unique(rows["customer_id"].to_numpy(), return_inverse=True)
     order = np.lexsort((card, day))
@@ -90,9 +86,7 @@ def card_days(rows: pl.DataFrame) -> CardDays:
 
 
 def raise_alerts(cards: CardDays, per_day: int) -> Alerts:
-    """Alerts the ``per_day`` most suspicious cards of each day, in the order of days; of equals, the lower number."""
-    import numpy as np
-
+    """Returns alerts on the ``per_day`` most suspicious cards of each day; of equals, on the lower number."""
     is_blocked_card = np.zeros(cards.card.max() + 1, dtype=bool)
     is_alerted, is_blocked = np.zeros(len(cards.card), dtype=bool), np.zeros(len(cards.card), dtype=bool)
     precisions = []
@@ -108,7 +102,7 @@ def raise_alerts(cards: CardDays, per_day: int) -> Alerts:
 
 
 def costs(rows: pl.DataFrame, alerts: Alerts, params: ScoreParameters) -> dict[str, float]:
-    """What fraud and its prevention cost, and which share of the cost without any model that saves.
+    """Returns what fraud and its prevention cost, and which share of the cost without any model that saves.
 
     A fraud costs its amount and a fee. On an alerted card only what the alert came too late for is lost; on a card
     blocked on an earlier day, nothing.
@@ -118,8 +112,6 @@ def costs(rows: pl.DataFrame, alerts: Alerts, params: ScoreParameters) -> dict[s
         alerts: Of the same rows.
         params: The costs.
     """
-    import numpy as np
-
     is_fraud = rows["is_fraud"].to_numpy()
     loss = np.where(is_fraud, rows["amount_eur"].to_numpy() + params.fraud_fee_eur, 0.0)
     lost_share = np.where(alerts.is_blocked, 0.0, np.where(alerts.is_alerted, 1 - params.stopped_share, 1.0))

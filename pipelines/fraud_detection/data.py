@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import polars as pl
 from pydantic import Field, model_validator
 
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.files import atomic_file
+from modelyard.own_data.format import TableFormat
+from modelyard.own_data.table import read_own_table
 from modelyard.parameters import Parameters, SourceParameters
 from modelyard.paths import data_directory
 from modelyard.records import Column, Contract
-from pipelines.fraud_detection.features import WINDOWS_DAYS
-from pipelines.fraud_detection.simulator import SimulationParameters, simulate
+from pipelines.fraud_detection.simulator import simulate
+from pipelines.fraud_detection.world import SimulationParameters
 
 if TYPE_CHECKING:
     import great_expectations.expectations as gxe
-    import polars as pl
+
 
 logger = logging.getLogger(__name__)
+
+WINDOWS_DAYS = (1, 7, 30)
+"""Lengths of the windows that the public data bring along and the features are computed over (handbook, chapter 3)."""
 
 _SOURCE_WINDOWS = {
     f"upstream_{ours}_{days}d{unit}": (f"{theirs}_{days}DAY_WINDOW", dtype)
@@ -114,7 +119,7 @@ class PeriodParameters(Parameters):
 
     @property
     def total(self) -> timedelta:
-        """From the first day of training to the end of the test."""
+        """Time from the first day of training to the end of the test."""
         return timedelta(days=self.train_days + self.delay_days + self.test_days)
 
 
@@ -126,11 +131,7 @@ class IngestParameters(SourceParameters):
         "fraud_handbook_transactions", description="Public data set."
     )
     simulation: SimulationParameters = Field(SimulationParameters(), description="The simulated world.")
-    path: str = Field("", description="Own data: a CSV or Parquet file, or a folder of Parquet files.")
-    columns: Mapping[str, str] = Field(
-        {},
-        description="Own data: a contract's column to the file's, where they differ; names optional columns to read.",
-    )
+    format: TableFormat = Field(TableFormat(), description="Own data: how numbers, times and truth are written.")
     timezone: str | None = Field(None, description="Own data: IANA zone of times without an offset.")
     periods: PeriodParameters = Field(
         PeriodParameters(), description="The split; public data bring all but `valid_days` along."
@@ -190,8 +191,6 @@ def assign_split(records: pl.DataFrame, periods: PeriodParameters, end: datetime
     Raises:
         DataContractError: The records do not reach back to the first day of training.
     """
-    import polars as pl
-
     day = pl.col("event_time").dt.truncate("1d")
     first_day, last_day = records.select(day.min().alias("first"), day.max().alias("last")).row(0)
     end = end or (last_day or datetime(1970, 1, 1, tzinfo=UTC)) + timedelta(days=1)
@@ -249,7 +248,7 @@ _HANDBOOK = _Facts(
 
 
 def expectations(params: IngestParameters) -> list[gxe.Expectation]:
-    """What records must look like; the spine adds what follows from the contract (columns, types, key, missing values).
+    """Returns what records must look like beyond the contract, which the spine checks (columns, types, key, nulls).
 
     Args:
         params: Those of :func:`ingest`; they decide the period and the plausible share of frauds.
@@ -297,29 +296,6 @@ def expectations(params: IngestParameters) -> list[gxe.Expectation]:
     ]
 
 
-def known_ceiling(params: IngestParameters) -> dict[str, float]:
-    """How good any detector can be on the simulated test rows; see :mod:`pipelines.fraud_detection.ceiling`.
-
-    Args:
-        params: Those of a run with ``source: simulated``.
-
-    Returns:
-        ``average_precision_informed``, ``average_precision_clairvoyant``, ``undetectable_share`` (of the frauds).
-
-    Raises:
-        ConfigurationError: The source is another one, whose true probabilities nobody knows.
-    """
-    from pipelines.fraud_detection.ceiling import ceiling
-
-    if params.source != "simulated":
-        raise ConfigurationError(
-            f"Only simulated transactions have a known ceiling, not '{params.source}'.",
-            where="fraud_detection.ingest.source",
-            way_out="set it to simulated",
-        )
-    return ceiling(ingest(params), params.simulation, params.periods.delay_days)
-
-
 def _plausible(params: IngestParameters) -> tuple[datetime, datetime, tuple[float, float]]:
     """Begin and end of the source's period, and the range of its share of frauds."""
     match params.source:
@@ -341,10 +317,6 @@ def _tomorrow() -> datetime:
 
 def _own(params: IngestParameters) -> pl.DataFrame:
     """The user's transactions in the file's order; a ``split`` that they bring is kept."""
-    import polars as pl
-
-    from modelyard.own_data.table import read_own_table
-
     if not params.path:
         raise ConfigurationError(
             "No file of own transactions is named.",
@@ -352,7 +324,9 @@ def _own(params: IngestParameters) -> pl.DataFrame:
             way_out="set it to a CSV or Parquet file, or choose source: simulated",
         )
     wanted = tuple(column for column in CONTRACT.columns if not column.nullable or column.name in params.columns)
-    records = read_own_table(Path(params.path), replace(CONTRACT, columns=wanted), params.columns, params.timezone)
+    records = read_own_table(
+        Path(params.path), replace(CONTRACT, columns=wanted), params.columns, params.timezone, params.format
+    )
     if "split" in records.columns:
         return records
     # A wrong date in the future must not move the test weeks there; validation rejects its row.
@@ -374,8 +348,6 @@ def _public(params: IngestParameters) -> pl.DataFrame:
 
 def _converted_once(dataset: str, path: Path) -> pl.DataFrame:
     """Reads the data set from Parquet, after converting its pickles where that has not been done."""
-    import polars as pl
-
     if path.exists():
         try:
             return pl.read_parquet(path)
@@ -388,8 +360,6 @@ def _converted_once(dataset: str, path: Path) -> pl.DataFrame:
 
 
 def _read_pickles(dataset: str) -> pl.DataFrame:
-    import polars as pl
-
     from modelyard.public_data.fetch import fetch
     from pipelines.fraud_detection.pandas_pickle import read_dataframe
 
@@ -409,8 +379,6 @@ def _read_pickles(dataset: str) -> pl.DataFrame:
 
 
 def _check_facts(records: pl.DataFrame, facts: _Facts, path: Path) -> None:
-    import polars as pl
-
     is_learning, is_test = pl.col("split").is_in(["train", "valid"]), pl.col("split") == "test"
     found = records.select(
         n_rows=pl.len(),

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
+from modelyard.tasks.classification import probability_metrics
 from modelyard.tasks.ranking import average_precision, roc_auc
 from pipelines.fraud_detection.alerts import Alerts, ScoreParameters, card_days, costs, raise_alerts
-from pipelines.fraud_detection.figures import figures
 from pipelines.fraud_detection.inputs import Inputs, model_inputs
 from pipelines.fraud_detection.model import FraudModel, answers_of, reasons
-from pipelines.fraud_detection.simulator import SCENARIOS
+from pipelines.fraud_detection.world import SCENARIOS
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Booleans = NDArray[np.bool_]
-
-__all__ = ["ScoreParameters", "figures", "floor", "predict", "score"]
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
 
 HANDBOOK_CARDS = 100
 """Cards per day of the handbook's card precision; the published values are for 100."""
@@ -30,7 +25,7 @@ _FLOOR_STEPS = 20
 
 
 def predict(model: FraudModel, examples: pl.DataFrame) -> pl.DataFrame:
-    """How likely each transaction is a fraud.
+    """Returns how likely each transaction is a fraud.
 
     Args:
         model: A trained model.
@@ -41,9 +36,6 @@ def predict(model: FraudModel, examples: pl.DataFrame) -> pl.DataFrame:
         ``network_logit`` (log-odds, float64), ``is_alert`` (whether the score reaches the model's threshold) and
         ``reasons`` (in words, separated by ``"; "``; empty where there is no alert).
     """
-    import numpy as np
-    import polars as pl
-
     inputs = model_inputs(examples)
     answers = answers_of(model, inputs)
     threshold = model.params.alert.threshold
@@ -62,7 +54,7 @@ def predict(model: FraudModel, examples: pl.DataFrame) -> pl.DataFrame:
 
 
 def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
-    """Metrics of predictions.
+    """Returns metrics of predictions.
 
     Args:
         rows: Records with ``score``; ``fraud_scenario`` may be missing.
@@ -88,14 +80,12 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
         "card_precision_at_100": sum(handbook.precisions) / len(handbook.precisions),
         **_recalls(rows, alerts),
         **costs(rows, alerts, params),
-        **_calibration(is_fraud, probability),
+        **probability_metrics(is_fraud, probability, _CALIBRATION_BINS),
     }
 
 
 def _recalls(rows: pl.DataFrame, alerts: Alerts) -> dict[str, float]:
     """Shares of frauds caught at the budget: of all, and of each scenario."""
-    import numpy as np
-
     is_caught, is_fraud = alerts.is_alerted | alerts.is_blocked, rows["is_fraud"].to_numpy()
     kinds = np.zeros(rows.height)
     if "fraud_scenario" in rows.columns:
@@ -106,23 +96,8 @@ def _recalls(rows: pl.DataFrame, alerts: Alerts) -> dict[str, float]:
     return {name: float(is_caught[frauds].mean()) if frauds.any() else float("nan") for name, frauds in wanted.items()}
 
 
-def _calibration(is_fraud: Booleans, probability: Floats) -> dict[str, float]:
-    """Proper scores, and the mean gap between promised and seen shares over bins of equally many rows."""
-    import numpy as np
-
-    label, bounded = is_fraud.astype(np.float64), np.clip(probability, 1e-12, 1 - 1e-12)
-    order = np.argsort(probability, kind="stable")
-    edges = np.unique(np.linspace(0, len(order), _CALIBRATION_BINS + 1).astype(np.int64))
-    gaps = np.add.reduceat((label - probability)[order], edges[:-1])
-    return {
-        "log_loss": float(-np.mean(np.where(is_fraud, np.log(bounded), np.log1p(-bounded)))),
-        "brier_score": float(np.mean((probability - label) ** 2)),
-        "expected_calibration_error": float(np.abs(gaps).sum() / len(order)),
-    }
-
-
 def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
-    """The trivial rule: a transaction is as suspicious as those of its amount (in steps of 20 EUR) were in training.
+    """Returns the trivial rule: as suspicious as transactions of its amount (in steps of 20 EUR) were in training.
 
     From a share of frauds that falls with the amount nothing is believed: a step's share is at least that of the step
     below.
@@ -134,8 +109,6 @@ def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
     Returns:
         The columns of :func:`predict`.
     """
-    import numpy as np
-    import polars as pl
 
     def step(rows: pl.DataFrame) -> NDArray[np.int64]:
         return np.minimum(rows["amount_eur"].to_numpy() // _FLOOR_STEP_EUR, _FLOOR_STEPS).astype(np.int64)

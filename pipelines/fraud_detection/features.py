@@ -12,24 +12,21 @@ summed as whole cents, so that sums are exact and no row depends, not even in it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import polars as pl
+import polars.selectors as cs
+from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.errors import ConfigurationError
 from modelyard.feature_store.schema import Feature, FeatureDtype, FeatureView
 from modelyard.parameters import Parameters
+from pipelines.fraud_detection.data import WINDOWS_DAYS
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-    Integers = NDArray[np.int64]
-    Floats = NDArray[np.float64]
-
-WINDOWS_DAYS = (1, 7, 30)
-"""Lengths of the windows (handbook, chapter 3)."""
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 CAP_DAYS = 60.0
 """Where "days since" stops counting; also its value where there is nothing to count from."""
@@ -135,9 +132,6 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
     Raises:
         ConfigurationError: The records were split for labels that are known after another delay.
     """
-    import polars as pl
-    import polars.selectors as cs
-
     _check_delay(records, params)
     needed = ("transaction_id", "event_time", "customer_id", "terminal_id", "amount_eur", "is_fraud")
     records = (
@@ -169,7 +163,7 @@ def _check_delay(records: pl.DataFrame, params: FeatureParameters) -> None:
 
 
 def time_flags(examples: pl.DataFrame) -> pl.DataFrame:
-    """The two time flags of the handbook, functions of the record alone.
+    """Returns the two time flags of the handbook, functions of the record alone.
 
     Args:
         examples: Has ``event_time`` (UTC).
@@ -177,8 +171,6 @@ def time_flags(examples: pl.DataFrame) -> pl.DataFrame:
     Returns:
         ``is_weekend`` (Saturday, Sunday) and ``is_night`` (0:00 to 6:59), boolean, row for row.
     """
-    import polars as pl
-
     return examples.select(
         (pl.col("event_time").dt.weekday() >= 6).alias("is_weekend"),
         (pl.col("event_time").dt.hour() <= 6).alias("is_night"),
@@ -204,8 +196,6 @@ class _Timeline:
     @classmethod
     def of(cls, records: pl.DataFrame, entity: str) -> _Timeline:
         """Sorts ``records``, which are sorted by time and transaction, by ``entity``."""
-        import numpy as np
-
         frame = records.sort(entity, maintain_order=True)
         times = frame["event_time"].to_physical().to_numpy()
         entities = frame[entity].to_numpy()
@@ -221,8 +211,6 @@ class _Timeline:
 
         The window (t - w, t - d] is the slice from ``ends_before(w)`` to ``ends_before(d)``.
         """
-        import numpy as np
-
         end, bounds = self.begins[self.last], self.times[self.last] - age_us
         longest = int((self.last + 1 - end).max(initial=0))
         # Binary search of all rows at once: each step moves the ends that have 2^n more old transactions before them.
@@ -234,9 +222,6 @@ class _Timeline:
 
     def for_each_record(self, values: pl.Series) -> pl.Series:
         """Values of each moment, shape (M,), for each transaction in the order of its ``row``, shape (N,)."""
-        import numpy as np
-        import polars as pl
-
         moments = np.searchsorted(self.last, np.arange(len(self.times)))
         ordered = np.empty(len(self.times))
         ordered[self.frame["row"].to_numpy()] = values.to_numpy()[moments]
@@ -245,9 +230,6 @@ class _Timeline:
 
 def _terminal_risk(line: _Timeline, params: FeatureParameters) -> pl.DataFrame:
     """The columns of ``terminal_risk`` at each of the terminals' moments."""
-    import numpy as np
-    import polars as pl
-
     ends = line.last + 1
     frauds = _cumulated(line.frame["is_fraud"].cast(pl.Int64).to_numpy())
     delay_us = params.label_delay_days * _DAY_US
@@ -278,9 +260,6 @@ def _terminal_risk(line: _Timeline, params: FeatureParameters) -> pl.DataFrame:
 
 def _customer_spending(line: _Timeline, params: FeatureParameters) -> pl.DataFrame:
     """The columns of ``customer_spending`` at each of the customers' moments."""
-    import numpy as np
-    import polars as pl
-
     ends = line.last + 1
     amounts = _cents(line.frame)
     cents, squares = _cumulated(amounts), _cumulated(amounts * amounts)
@@ -317,9 +296,6 @@ def _customer_spending(line: _Timeline, params: FeatureParameters) -> pl.DataFra
 
 def _recent(line: _Timeline, length: int) -> dict[str, pl.Series]:
     """The ``customer_recent_*`` columns: the last ``length`` transactions up to each moment, shape (M, length)."""
-    import numpy as np
-    import polars as pl
-
     lengths = np.minimum(line.last - line.begins[line.last] + 1, length)
     short = np.flatnonzero(lengths < length)
     is_padding = np.arange(length) < length - lengths[short, None]
@@ -348,8 +324,6 @@ def _recent(line: _Timeline, length: int) -> dict[str, pl.Series]:
 
 def _with_source_windows(line: _Timeline, columns: dict[str, Any]) -> pl.DataFrame:
     """Entity and time beside ``columns``, in which the source's own window columns take precedence."""
-    import polars as pl
-
     frame = line.frame[line.last]
     source = {name: f"upstream_{name}" for name in columns if f"upstream_{name}" in frame.columns}
     ours = frame.with_columns(pl.Series(name, values) for name, values in columns.items())
@@ -363,22 +337,16 @@ def _finish(view: FeatureView, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _cents(frame: pl.DataFrame) -> Integers:
-    import polars as pl
-
     return (frame["amount_eur"] * 100).round().cast(pl.Int64).to_numpy()
 
 
 def _cumulated(values: Integers) -> Integers:
     """Sums of the first 0, 1, ..., N values; shape (N + 1,)."""
-    import numpy as np
-
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(values)])
 
 
 def _windowed_maximum(values: Integers, starts: Integers, ends: Integers) -> Integers:
     """Maximum of each slice ``values[start:end]`` (not empty): of two overlapping powers of two."""
-    import numpy as np
-
     levels = np.log2(ends - starts).astype(np.int64)
     table, result = values.copy(), np.empty(len(starts), np.int64)
     for level in range(int(levels.max(initial=-1)) + 1):
@@ -390,6 +358,4 @@ def _windowed_maximum(values: Integers, starts: Integers, ends: Integers) -> Int
 
 def _lists(values: NDArray[np.float32]) -> pl.Series:
     """Rows of a matrix as lists."""
-    import polars as pl
-
     return pl.Series(values, dtype=pl.Array(pl.Float32, values.shape[1])).arr.to_list()

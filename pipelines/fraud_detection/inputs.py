@@ -12,17 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from modelyard.errors import DataContractError
-from pipelines.fraud_detection.features import WINDOWS_DAYS, time_flags
+from pipelines.fraud_detection.data import WINDOWS_DAYS
+from pipelines.fraud_detection.features import time_flags
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 STEP_NUMBERS = 9
 """C; see :func:`_sequence`."""
@@ -63,13 +63,13 @@ class InputColumn(NamedTuple):
     Args:
         value: Over the columns of the examples.
         topic: What it is about; columns of one topic are one reason.
-        words: How a person is told; ``{}`` takes the number.
+        text: What a person reads; ``{}`` takes the number.
         number: From the column's value to that number.
     """
 
     value: pl.Expr
     topic: str
-    words: str
+    text: str
     number: Callable[[float], float | str] = float
 
 
@@ -82,8 +82,6 @@ def model_inputs(examples: pl.DataFrame) -> Inputs:
     Raises:
         DataContractError: There are no rows.
     """
-    import polars as pl
-
     if not examples.height:
         raise DataContractError("There are no transactions to look at.", where="examples")
     flagged = examples.hstack(time_flags(examples))
@@ -95,13 +93,11 @@ def model_inputs(examples: pl.DataFrame) -> Inputs:
 
 @cache
 def input_columns() -> dict[str, InputColumn]:
-    """The derived columns by name."""
+    """Returns the derived columns by name."""
     return {**_of_the_transaction(), **_of_the_customer(), **_of_the_terminal()}
 
 
 def _of_the_transaction() -> dict[str, InputColumn]:
-    import polars as pl
-
     time = pl.col("event_time").dt
     return {
         "log_amount": InputColumn(pl.col("amount_eur").log1p(), "amount", "the amount is {:.2f} EUR", math.expm1),
@@ -112,8 +108,6 @@ def _of_the_transaction() -> dict[str, InputColumn]:
 
 
 def _of_the_customer() -> dict[str, InputColumn]:
-    import polars as pl
-
     amount = pl.col("amount_eur")
     count = {days: pl.col(f"customer_tx_count_{days}d") for days in WINDOWS_DAYS}
     total = {days: count[days] * pl.col(f"customer_amount_mean_{days}d_eur") for days in WINDOWS_DAYS}
@@ -172,8 +166,6 @@ def _of_the_customer() -> dict[str, InputColumn]:
 
 
 def _of_the_terminal() -> dict[str, InputColumn]:
-    import polars as pl
-
     count = {days: pl.col(f"terminal_tx_count_{days}d") for days in WINDOWS_DAYS}
     frauds = {days: (count[days] * pl.col(f"terminal_risk_{days}d")).round() for days in WINDOWS_DAYS}
     before = {days: (frauds[longer] - frauds[days], count[longer] - count[days]) for days, longer in ((1, 7), (7, 30))}
@@ -229,8 +221,6 @@ def _yes_no(value: float) -> str:
 
 def _earlier_amounts() -> pl.Expr:
     """The amounts before the current one, without padding; null where there are none."""
-    import polars as pl
-
     length = pl.col("customer_recent_length")
     real = pl.col("customer_recent_amounts_eur").list.tail(length)
     return pl.when(length > 1).then(real.list.head(length - 1))
@@ -238,8 +228,6 @@ def _earlier_amounts() -> pl.Expr:
 
 def _ratio(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
     """Null where the denominator is not positive; the sums behind it are exact only to rounding, hence not below 0."""
-    import polars as pl
-
     return pl.when(denominator > 0).then((numerator / denominator).clip(lower_bound=0))
 
 
@@ -249,14 +237,11 @@ def _log_ratio(amount: pl.Expr, reference: pl.Expr) -> pl.Expr:
 
 
 def _sequence(examples: pl.DataFrame) -> Floats:
-    """What the network is told of each transaction.
+    """Returns what the network reads of each transaction, shape (N, T, C).
 
     Whether it is real, its log amount, that over the customer's mean, the current amount over it, log age, time of
     day as sine and cosine, log of earlier uses of its terminal, its terminal's risk.
     """
-    import numpy as np
-    import polars as pl
-
     recent = {
         name: _matrix(examples, f"customer_recent_{name}")
         for name in ("amounts_eur", "ages_h", "hours_of_day", "terminal_uses", "terminal_risks_7d")
@@ -294,9 +279,6 @@ def _sequence(examples: pl.DataFrame) -> Floats:
 
 def _matrix(examples: pl.DataFrame, name: str) -> Floats:
     """A column of lists of one length as (N, T); missing lists are zeros."""
-    import numpy as np
-    import polars as pl
-
     lengths = examples[name].list.len().drop_nulls().unique().to_list()
     if len(lengths) > 1:
         raise DataContractError(f"The lists have lengths {sorted(lengths)}.", where=name)

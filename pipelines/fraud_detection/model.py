@@ -6,25 +6,81 @@ probability      = sigmoid(slope * blended + intercept)
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelyard.errors import StorageError
-from modelyard.files import atomic_file, write_text
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from modelyard.model_files import load_booster, load_network, load_parameters, save_model
+from modelyard.parameters import Parameters
+from modelyard.tasks.boosting import BoosterParameters, booster_logits
+from modelyard.tasks.calibration import sigmoid
+from modelyard.training.parameters import LoopParameters
 from pipelines.fraud_detection.inputs import STEP_NUMBERS, Inputs, input_columns
 
 if TYPE_CHECKING:
-    import numpy as np
     import xgboost as xgb
-    from numpy.typing import NDArray
 
     from pipelines.fraud_detection.network import CardNetwork
-    from pipelines.fraud_detection.train import BlendParameters, FitParameters, NetworkParameters
 
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
-_MOST_REASONS = 3
+_MAX_REASONS = 3
+
+
+class NetworkParameters(Parameters):
+    """The network and its training."""
+
+    width: int = Field(64, ge=4, le=1024, description="Units of each of the two hidden layers.")
+    attention_dim: int = Field(32, ge=4, le=256, description="Units of queries, keys and values.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units dropped while training.")
+    loop: LoopParameters = Field(
+        LoopParameters(epochs=8, patience=3, batch_size=256, learning_rate=2e-3, weight_decay=0.01),
+        description="The training; validation fills in its best epoch.",
+    )
+
+
+class BlendParameters(Parameters):
+    """How the two models become one probability; all of it is filled in by validation."""
+
+    network_share: float | None = Field(
+        None, ge=0, le=1, description="Weight of the network's log-odds, the trees have the rest. None: one half."
+    )
+    slope: float | None = Field(None, gt=0, description="Factor of the blended log-odds. None: 1.")
+    intercept: float | None = Field(
+        None,
+        description="Added to the blended log-odds. None: 0.",
+        json_schema_extra={"unbounded": "log-odds have any sign and size"},
+    )
+
+
+class AlertParameters(Parameters):
+    """When the served model raises an alert."""
+
+    cards_per_day: int = Field(100, ge=1, description="Cards that people can look at in a day.")
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Probability from which on there is an alert; filled in by validation so that `cards_per_day`"
+        " cards are alerted on a mean day. None: 0.5.",
+    )
+
+
+class FitParameters(Parameters):
+    """Everything that training needs, and that rebuilds the model."""
+
+    booster: BoosterParameters = Field(
+        BoosterParameters(colsample_bytree=0.3, max_bin=1024),
+        description="The boosted trees; few large amounts need more bins than the usual 256.",
+    )
+    network: NetworkParameters = Field(NetworkParameters(), description="The network.")
+    blend: BlendParameters = Field(BlendParameters(), description="How both become one probability.")
+    alert: AlertParameters = Field(AlertParameters(), description="When there is an alert.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +99,7 @@ class FraudModel:
 
 
 class Answers(NamedTuple):
-    """Of N rows, float64 of shape (N,).
+    """What the model says about N rows, each float64 of shape (N,).
 
     Args:
         probability: Calibrated probability of fraud.
@@ -57,56 +113,46 @@ class Answers(NamedTuple):
 
 
 def answers_of(model: FraudModel, inputs: Inputs) -> Answers:
-    """Both models' answers and what follows from them."""
-    trees, network = booster_logits(model.booster, inputs), network_logits(model.network, inputs)
+    """Returns both models' log-odds and the probability that follows from them."""
+    trees, network = booster_logits(model.booster, inputs.columns), network_logits(model.network, inputs)
     return Answers(probabilities(trees, network, model.params.blend), trees, network)
 
 
-def booster_logits(booster: xgb.Booster, inputs: Inputs) -> Floats:
-    """The trees' log-odds, shape (N,)."""
-    import numpy as np
-    import xgboost as xgb
-
-    logits: Floats = booster.predict(xgb.DMatrix(inputs.columns), output_margin=True).astype(np.float64)
-    return logits
-
-
 def network_logits(network: CardNetwork, inputs: Inputs) -> Floats:
-    """The network's log-odds, shape (N,)."""
-    import numpy as np
-
+    """Returns the network's log-odds, shape (N,)."""
     from modelyard.training.prediction import predict
 
     return predict(network, inputs._asdict()).astype(np.float64)
 
 
 def blended(trees: Floats, network: Floats, network_share: float) -> Floats:
-    """Weighted mean of log-odds, shape (N,)."""
+    """Returns the weighted mean of log-odds, shape (N,)."""
     return (1 - network_share) * trees + network_share * network
 
 
 def probabilities(trees: Floats, network: Floats, params: BlendParameters) -> Floats:
-    """Blended and calibrated, shape (N,), in (0, 1); what is not decided stays neutral (the trees and network alike).
+    """Returns blended and calibrated probabilities, shape (N,); what is not decided stays neutral.
 
     Args:
         trees: Log-odds, shape (N,).
         network: Log-odds, shape (N,).
         params: Share, slope and intercept.
     """
-    import numpy as np
-
     share = 0.5 if params.network_share is None else params.network_share
     slope = 1.0 if params.slope is None else params.slope
     intercept = 0.0 if params.intercept is None else params.intercept
-    result: Floats = 1 / (1 + np.exp(-np.clip(slope * blended(trees, network, share) + intercept, -500, 500)))
-    return result
+    return sigmoid(slope * blended(trees, network, share) + intercept)
 
 
 def reasons(booster: xgb.Booster, inputs: Inputs) -> list[str]:
-    """Why each transaction looks suspicious: at most three topics that raise the trees' log-odds, in words.
+    """Returns why each transaction is suspicious: at most three topics that raise the trees' log-odds, in words.
 
-    A topic weighs the sum of its columns' Shapley values and is told by its strongest column. The network is not
+    A topic weighs the sum of its columns' Shapley values; its strongest column gives the text. The network is not
     explained. Shapley values of trees: Lundberg et al. 2020, https://doi.org/10.1038/s42256-019-0138-9.
+
+    Args:
+        booster: The trees.
+        inputs: Of N rows.
 
     Returns:
         For each row the reasons, strongest first, joined by ``"; "``; empty where nothing raises the odds.
@@ -120,8 +166,6 @@ def reasons(booster: xgb.Booster, inputs: Inputs) -> list[str]:
 
 
 def _in_words(shares: NDArray[np.float32], values: NDArray[np.float32]) -> str:
-    import math
-
     weight: dict[str, float] = {}
     strongest: dict[str, tuple[float, str]] = {}
     for column, share, value in zip(input_columns().values(), shares.tolist(), values.tolist(), strict=True):
@@ -129,13 +173,13 @@ def _in_words(shares: NDArray[np.float32], values: NDArray[np.float32]) -> str:
             continue
         weight[column.topic] = weight.get(column.topic, 0.0) + share
         if share > strongest.get(column.topic, (0.0, ""))[0]:
-            strongest[column.topic] = (share, column.words.format(column.number(value)))
+            strongest[column.topic] = (share, column.text.format(column.number(value)))
     topics = sorted((topic for topic in strongest if weight[topic] > 0), key=lambda topic: -weight[topic])
-    return "; ".join(strongest[topic][1] for topic in topics[:_MOST_REASONS])
+    return "; ".join(strongest[topic][1] for topic in topics[:_MAX_REASONS])
 
 
 def build_network(params: NetworkParameters, fraud_share: float = 0.5) -> CardNetwork:
-    """The untrained network; its first weights are drawn from torch's generator.
+    """Returns the untrained network; its first weights are drawn from torch's generator.
 
     Args:
         params: Its widths.
@@ -147,7 +191,7 @@ def build_network(params: NetworkParameters, fraud_share: float = 0.5) -> CardNe
         n_columns=len(input_columns()),
         n_numbers=STEP_NUMBERS,
         width=params.width,
-        look_width=params.look_width,
+        attention_dim=params.attention_dim,
         dropout=params.dropout,
         fraud_share=fraud_share,
     )
@@ -155,34 +199,16 @@ def build_network(params: NetworkParameters, fraud_share: float = 0.5) -> CardNe
 
 def save(model: FraudModel, folder: Path) -> None:
     """Writes ``booster.ubj``, ``network.safetensors`` and ``params.json`` into an empty folder."""
-    from modelyard.training.weights import save_weights
-
-    with atomic_file(folder / "booster.ubj") as temporary:
-        temporary.write_bytes(model.booster.save_raw("ubj"))
-    save_weights(model.network, folder / "network.safetensors")
-    write_text(folder / "params.json", model.params.model_dump_json(indent=2))
+    save_model(folder, params=model.params, booster=model.booster, network=model.network)
 
 
 def load(folder: Path) -> FraudModel:
-    """Reads what :func:`save` wrote; the model answers the same, to the bit.
+    """Returns what :func:`save` wrote; the model answers the same, to the bit.
 
     Raises:
         StorageError: A file is missing or damaged.
         ConfigurationError: The model was trained on other inputs than this version of the code derives.
     """
-    import xgboost as xgb
-
-    from modelyard.training.weights import load_weights
-    from pipelines.fraud_detection.train import FitParameters
-
-    try:
-        params = FitParameters.model_validate_json((folder / "params.json").read_bytes())
-        booster = xgb.Booster(model_file=bytearray((folder / "booster.ubj").read_bytes()))
-    except (OSError, ValueError) as error:
-        raise StorageError(
-            f"The model cannot be read: {str(error).splitlines()[0]}",
-            where=str(folder),
-            way_out="train again or restore the folder",
-        ) from error
-    network = load_weights(build_network(params.network), folder / "network.safetensors")
-    return FraudModel(params=params, booster=booster, network=network.eval())
+    params = load_parameters(folder, FitParameters)
+    network = load_network(folder, build_network(params.network))
+    return FraudModel(params=params, booster=load_booster(folder), network=network)

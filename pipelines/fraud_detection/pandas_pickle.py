@@ -11,13 +11,13 @@ https://github.com/pandas-dev/pandas/blob/v1.2.5/pandas/core/internals/managers.
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+import polars as pl
+from numpy._core.multiarray import _reconstruct
 
 from modelyard.errors import StorageError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
 
 _MALFORMED = (
     *(pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError),
@@ -38,8 +38,6 @@ def read_dataframe(path: Path) -> "pl.DataFrame":
         StorageError: The pickle asks for something that no table needs (nothing of it was run), is damaged, or holds
             something else than such a data frame.
     """
-    import polars as pl
-
     try:
         with path.open("rb") as file:
             frame = _TableUnpickler(file).load()
@@ -106,9 +104,6 @@ _STAND_INS = {
 class _TableUnpickler(pickle.Unpickler):
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
-        import numpy as np
-        from numpy._core.multiarray import _reconstruct
-
         self._known = _STAND_INS | {
             ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
             ("numpy", "ndarray"): np.ndarray,
@@ -136,8 +131,6 @@ def _labels(frame: Any) -> list[str]:
 
 def _columns(frame: Any) -> "Iterator[tuple[str, np.ndarray[Any, Any]]]":
     """Name and values of each column; a block holds the columns of one type, one in each row."""
-    import numpy as np
-
     labels = np.array(_labels(frame), dtype=object)
     for block in _manager(frame)["blocks"]:
         values = np.atleast_2d(block["values"])

@@ -5,8 +5,9 @@ from kedro.pipeline import Pipeline
 from modelyard.lifecycle import assemble
 from modelyard.project import Api, Metrics, ModelFormat, Project
 from pipelines.fraud_detection.data import CONTRACT, expectations, ingest
-from pipelines.fraud_detection.evaluate import figures, floor, predict, score
+from pipelines.fraud_detection.evaluate import floor, predict, score
 from pipelines.fraud_detection.features import FEATURE_VIEWS, derive_features
+from pipelines.fraud_detection.figures import figures
 from pipelines.fraud_detection.model import load, save
 from pipelines.fraud_detection.serve import EXAMPLE, FraudRequest, FraudResponse, decode, encode
 from pipelines.fraud_detection.train import fit, search_space

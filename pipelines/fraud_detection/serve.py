@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import polars as pl
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from modelyard.feature_store.schema import Feature
 from pipelines.fraud_detection.features import FEATURE_VIEWS
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _FEATURES = tuple(feature for view in FEATURE_VIEWS for feature in view.features)
 _LISTS = tuple(feature.name for feature in _FEATURES if feature.dtype.endswith("_list"))
@@ -125,13 +123,11 @@ EXAMPLE = FraudRequest.model_validate(
 
 
 def decode(requests: Sequence[FraudTransaction]) -> pl.DataFrame:
-    """Requests to a frame that ``predict`` takes, row for row.
+    """Returns the frame that ``predict`` takes, a row for each request.
 
     Lists may be shorter than those of the feature store: they are padded in front, as there. Without a
     ``customer_recent_length`` all their entries are real.
     """
-    import polars as pl
-
     records = [request.model_dump() | {"event_time": request.event_time.astimezone(UTC)} for request in requests]
     longest = max((len(record[name]) for record in records for name in _LISTS if record[name]), default=1)
     for record in records:
@@ -144,8 +140,6 @@ def decode(requests: Sequence[FraudTransaction]) -> pl.DataFrame:
 
 
 def _schema() -> dict[str, Any]:
-    import polars as pl
-
     dtypes: dict[str, Any] = {"int64": pl.Int64, "float64": pl.Float64, "float32_list": pl.List(pl.Float32)}
     return {
         "event_time": pl.Datetime("us", "UTC"),
@@ -157,7 +151,7 @@ def _schema() -> dict[str, Any]:
 
 
 def encode(predictions: pl.DataFrame) -> list[FraudResponse]:
-    """Predictions to one response for each request, in order."""
+    """Returns one response for each prediction, in order."""
     return [
         FraudResponse(
             fraud_probability=row["score"],

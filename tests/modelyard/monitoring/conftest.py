@@ -24,7 +24,8 @@ def examples_of(**world):
     """Transactions with their features; split where ``TEST_ENDS`` says so."""
     from pipelines.fraud_detection.data import PeriodParameters, assign_split
     from pipelines.fraud_detection.features import FEATURE_VIEWS, FeatureParameters, derive_features
-    from pipelines.fraud_detection.simulator import SimulationParameters, simulate
+    from pipelines.fraud_detection.simulator import simulate
+    from pipelines.fraud_detection.world import SimulationParameters
 
     records = simulate(SimulationParameters(n_days=TEST_ENDS + 7, **world))
     views = derive_features(records, FeatureParameters())
@@ -68,11 +69,13 @@ class Watched:
 def fitted_model(tmp_path_factory):
     from modelyard.project import FitRun
     from modelyard.scoring import learning_rows
-    from pipelines.fraud_detection.boosting import BoosterParameters
-    from pipelines.fraud_detection.train import FitParameters, NetworkParameters, fit
+    from pipelines.fraud_detection.model import FitParameters
+    from pipelines.fraud_detection.train import fit
 
     examples = examples_of(n_customers=80, n_terminals=80, fraud_share=0.05, seed=7)
-    params = FitParameters(booster=BoosterParameters(max_rounds=20, max_bins=64), network=NetworkParameters(epochs=1))
+    params = FitParameters.model_validate(
+        {"booster": {"n_estimators": 20, "max_bin": 64}, "network": {"loop": {"epochs": 1}}}
+    )
     run = FitRun(seed=0, folder=tmp_path_factory.mktemp("fit"), report=lambda step, value: None, n_threads=1)
     return fit(learning_rows(examples), params, run)
 

@@ -94,11 +94,11 @@ def registry(tmp_path_factory, migrated_database):
     from modelyard.catalog.features import FeastFeatures
     from modelyard.project import FitRun
     from modelyard.scoring import learning_rows
-    from pipelines.fraud_detection.boosting import BoosterParameters
     from pipelines.fraud_detection.data import IngestParameters, PeriodParameters, ingest
     from pipelines.fraud_detection.features import FEATURE_VIEWS, FeatureParameters, derive_features
-    from pipelines.fraud_detection.simulator import SimulationParameters
-    from pipelines.fraud_detection.train import FitParameters, NetworkParameters, fit
+    from pipelines.fraud_detection.model import FitParameters
+    from pipelines.fraud_detection.train import fit
+    from pipelines.fraud_detection.world import SimulationParameters
 
     data = tmp_path_factory.mktemp("registry")
     shutil.copy(migrated_database, data / "mlflow.db")
@@ -117,8 +117,8 @@ def registry(tmp_path_factory, migrated_database):
     with made.here():
         FeastFeatures(project=PROJECT).save(views)
     for number, rounds in ((1, 10), (2, 30)):
-        params = FitParameters(
-            booster=BoosterParameters(max_rounds=rounds, max_bins=64), network=NetworkParameters(epochs=1)
+        params = FitParameters.model_validate(
+            {"booster": {"n_estimators": rounds, "max_bin": 64}, "network": {"loop": {"epochs": 1}}}
         )
         folder = tmp_path_factory.mktemp("fit")
         run = FitRun(seed=number, folder=folder, report=lambda step, value: None, n_threads=1)

@@ -2,18 +2,19 @@
 
 import polars as pl
 
-from pipelines.fraud_detection.boosting import BoosterParameters
-from pipelines.fraud_detection.data import IngestParameters, PeriodParameters, known_ceiling
+from pipelines.fraud_detection.data import IngestParameters, PeriodParameters, ingest
+from pipelines.fraud_detection.model import FitParameters
 from pipelines.fraud_detection.pipeline import PROJECT
 from pipelines.fraud_detection.serve import FraudRequest
-from pipelines.fraud_detection.simulator import SimulationParameters
-from pipelines.fraud_detection.train import AlertParameters, FitParameters, NetworkParameters
+from pipelines.fraud_detection.simulator import known_ceiling
+from pipelines.fraud_detection.world import SimulationParameters
 from tests.pipelines.small_fit import SmallFit
 
 
 def ceiling(params: IngestParameters) -> dict[str, float]:
     """What the best detector that knows what can be known would reach."""
-    return {"average_precision": known_ceiling(params)["average_precision_informed"]}
+    found = known_ceiling(ingest(params), params.simulation, params.periods.delay_days)
+    return {"average_precision": found["average_precision_informed"]}
 
 
 def as_requests(examples: pl.DataFrame, rows: pl.DataFrame) -> list[FraudRequest]:
@@ -27,10 +28,12 @@ SMALL = SmallFit(
         simulation=SimulationParameters(n_customers=400, n_terminals=400, n_days=35, fraud_share=0.03),
         periods=PeriodParameters(train_days=12, valid_days=3, delay_days=7, test_days=6),
     ),
-    fit=FitParameters(
-        booster=BoosterParameters(max_rounds=60, max_bins=256),
-        network=NetworkParameters(epochs=3, batch_size=128, learning_rate=5e-3),
-        alert=AlertParameters(cards_per_day=10),
+    fit=FitParameters.model_validate(
+        {
+            "booster": {"n_estimators": 60, "max_bin": 256},
+            "network": {"loop": {"epochs": 3, "batch_size": 128, "learning_rate": 5e-3}},
+            "alert": {"cards_per_day": 10},
+        }
     ),
     ceiling=ceiling,
     as_requests=as_requests,

@@ -71,11 +71,6 @@ def test_a_customer_without_history_gets_a_probability(trained):
     assert 0 < probability < 1
 
 
-def test_permuting_the_rows_permutes_the_scores(trained, genuine):
-    order = np.random.default_rng(0).permutation(genuine.height)
-    assert scores(trained, genuine[order]) == pytest.approx(scores(trained, genuine)[order], rel=1e-5)
-
-
 def test_the_same_rows_give_the_same_scores_whoever_the_customer_is(trained, genuine):
     renamed = genuine.with_columns(pl.col("customer_id") + 7, pl.col("terminal_id") + 9)
     assert np.array_equal(scores(trained, renamed), scores(trained, genuine))

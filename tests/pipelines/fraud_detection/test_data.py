@@ -10,25 +10,25 @@ from pydantic import ValidationError
 
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.lineage.table_digest import table_digest
+from modelyard.own_data.format import TableFormat
 from modelyard.project import FitRun
 from modelyard.stages.validate import ValidateParameters, accept_records, make_validate
+from modelyard.tasks.boosting import BoosterParameters, booster_logits, fit_booster
 from modelyard.tasks.ranking import average_precision
 from pipelines.fraud_detection import data
-from pipelines.fraud_detection.boosting import BoosterParameters, fit_booster
 from pipelines.fraud_detection.data import (
     IngestParameters,
     PeriodParameters,
     assign_split,
     expectations,
     ingest,
-    known_ceiling,
 )
 from pipelines.fraud_detection.evaluate import floor
 from pipelines.fraud_detection.features import FeatureParameters, derive_features
 from pipelines.fraud_detection.inputs import LabelledInputs, model_inputs
-from pipelines.fraud_detection.model import booster_logits
 from pipelines.fraud_detection.pipeline import PROJECT
-from pipelines.fraud_detection.simulator import SCENARIOS, SimulationParameters, build_world, simulate
+from pipelines.fraud_detection.simulator import known_ceiling, simulate
+from pipelines.fraud_detection.world import SCENARIOS, SimulationParameters, build_world
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 WORLD = SimulationParameters(n_customers=300, n_terminals=400, n_days=30, fraud_share=0.03)
@@ -126,25 +126,22 @@ def test_a_replaced_terminal_never_comes_back(drifting):
 def test_the_ceiling_lies_above_trained_trees_which_lie_above_the_trivial_rule(examples, small, tmp_path):
     train, test = (examples.filter(pl.col("split") == split) for split in ("train", "test"))
     run = FitRun(seed=0, folder=tmp_path, report=lambda step, value: None, n_threads=1)
-    trees, _ = fit_booster(LabelledInputs.of(train), None, BoosterParameters(max_rounds=40, max_bins=256), run)
+    inputs, is_fraud = LabelledInputs.of(train)
+    trees, _ = fit_booster(inputs.columns, is_fraud, BoosterParameters(n_estimators=40), run)
     model, trivial = (
         average_precision(test["is_fraud"].to_numpy(), scores)
-        for scores in (booster_logits(trees, model_inputs(test)), floor(train, test)["score"].to_numpy())
+        for scores in (booster_logits(trees, model_inputs(test).columns), floor(train, test)["score"].to_numpy())
     )
-    found = known_ceiling(small)
+    found = known_ceiling(examples, small.simulation, small.periods.delay_days)
     assert trivial < model < min(found["average_precision_informed"], found["average_precision_clairvoyant"])
 
 
 def test_what_cannot_be_known_yet_costs_precision():
     world = WORLD.model_copy(update={"n_customers": 1500, "n_terminals": 1500, "n_days": 35})
-    found = known_ceiling(IngestParameters(simulation=world))
+    periods = PeriodParameters()
+    found = known_ceiling(assign_split(simulate(world), periods), world, periods.delay_days)
     assert found["average_precision_informed"] < found["average_precision_clairvoyant"] < 1
     assert 0 < found["undetectable_share"] < 0.6
-
-
-def test_only_simulated_transactions_have_a_known_ceiling():
-    with pytest.raises(ConfigurationError, match="Only simulated"):
-        known_ceiling(IngestParameters(source="own", path="cards.csv"))
 
 
 # The split.
@@ -281,7 +278,7 @@ BAD_CELLS = {
         "2e6",
         "amount_eur = 2000000.0: An amount is not negative (0 is a card check) and at most 100,000 EUR",
     ),
-    2: ("euros", "12,50", "amount_eur: '12,50' is no number: write a decimal point"),
+    2: ("euros", "12,50", "amount_eur: '12,50' is no number: set ingest.format.decimal"),
     3: ("booked_at", "yesterday", "event_time: 'yesterday' is no date and time"),
     4: (
         "booked_at",
@@ -337,19 +334,20 @@ def test_labels_from_which_nothing_can_be_learned_stop_the_run(write, fraud, wor
     assert "nothing was trained" in caught.value.found
 
 
-@pytest.mark.parametrize(
-    ("times", "words"),
-    [
-        (pl.lit("03/04/2024"), "'03/04/2024' may have day or month first"),
-        (pl.lit("2999-01-01T00:00:00Z"), "on the day of the run at the latest"),
-    ],
-    ids=["ambiguous", "future"],
-)
-def test_times_that_are_all_wrong_are_told_by_validation(write, times, words):
-    checked, _, _, summary = validated(own(write(booked_at=times)))
+def test_times_that_all_lie_in_the_future_stop_the_run(write):
+    checked, _, _, summary = validated(own(write(booked_at=pl.lit("2999-01-01T00:00:00Z"))))
     with pytest.raises(DataContractError, match=r"\(100\.0%\) are rejected") as caught:
         accept_records(checked, summary)
-    assert words in caught.value.found
+    assert "on the day of the run at the latest" in caught.value.found
+
+
+def test_times_that_nobody_can_read_are_read_in_the_form_that_is_named(write):
+    params = own(write(booked_at=pl.lit("03/04/2024")))
+    with pytest.raises(DataContractError, match="'03/04/2024' may have day or month first"):
+        ingest(params)
+    named = params.model_copy(update={"format": TableFormat(date_format="%d/%m/%Y"), "timezone": "UTC"})
+    with pytest.raises(DataContractError, match="span 2024-04-03 to 2024-04-03"):
+        ingest(named)
 
 
 def emptied(path):

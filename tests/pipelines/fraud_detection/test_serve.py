@@ -24,17 +24,6 @@ def test_a_request_has_the_transaction_and_every_feature():
     assert list(FraudRequest.model_fields) == [*TRANSACTION, *feature_names(FEATURE_VIEWS)]
 
 
-def test_served_answers_are_those_of_the_batch(trained):
-    rows = trained.rows("test").sample(40, seed=0)
-    requests = [FraudRequest.model_validate(row) for row in rows.select(list(FraudRequest.model_fields)).to_dicts()]
-    batch = predict(trained.model, rows)
-    served = encode(predict(trained.model, decode(requests)))
-    assert [answer.fraud_probability for answer in served] == pytest.approx(batch["score"].to_list(), rel=1e-6)
-    assert [answer.is_alert for answer in served] == batch["is_alert"].to_list()
-    alone = encode(predict(trained.model, decode(requests[:1])))[0]
-    assert alone.fraud_probability == pytest.approx(batch["score"][0], rel=1e-5)
-
-
 def test_the_example_survives_json_and_is_answered(trained):
     again = FraudRequest.model_validate_json(json.dumps(EXAMPLE.model_dump(mode="json")))
     assert again == EXAMPLE

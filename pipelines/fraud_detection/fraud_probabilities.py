@@ -1,4 +1,4 @@
-"""How good a detector can be in the simulated world: its true probabilities, given what can be known.
+"""How likely each simulated transaction was a fraud, given what can be known: the best that a detector can do.
 
 Every transaction of :mod:`pipelines.fraud_detection.simulator` comes from a few superposed streams (the customer's own
 purchases, thinned by large amounts, compromised terminals and stolen details; card testing; cloned cards), each with a
@@ -16,9 +16,11 @@ ends, and needs no training. Its average precision is the ceiling to place a mod
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
-from pipelines.fraud_detection.simulator import (
+from pipelines.fraud_detection.world import (
     AMOUNT_SHAPE,
     BURST_NIGHT_S,
     BURST_S,
@@ -33,77 +35,35 @@ from pipelines.fraud_detection.simulator import (
     WEEKDAY_FACTORS,
     SimulationParameters,
     World,
-    build_world,
     daily_campaigns,
-    draw,
     large_amount_rates,
 )
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-    Integers = NDArray[np.int64]
-    Floats = NDArray[np.float64]
-
-UNDETECTABLE_LIFT = 3.0
-"""A fraud whose informed probability is below this multiple of the fraud share looks like any other transaction."""
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
-def ceiling(records: pl.DataFrame, params: SimulationParameters, delay_days: int) -> dict[str, float]:
-    """What the two observers reach on the test rows.
+def true_probabilities(world: World, drawn: pl.DataFrame, delay_days: int) -> pl.DataFrame:
+    """Returns both observers' probability of fraud for each transaction, in their order: ``informed``, ``clairvoyant``.
 
     Args:
-        records: The world's transactions with their ``split``.
-        params: The world.
+        world: The world.
+        drawn: All that ``draw(world)`` returned.
         delay_days: Days until the label of a transaction is known.
-
-    Returns:
-        ``average_precision_informed``, ``average_precision_clairvoyant``, ``undetectable_share`` (of the frauds).
     """
-    import polars as pl
-    from sklearn.metrics import average_precision_score
-
-    test = true_probabilities(records, params, delay_days).filter(pl.col("split") == "test")
-    is_fraud, n_frauds = test["is_fraud"].to_numpy(), max(int(test["is_fraud"].sum()), 1)
-    is_hidden = pl.col("is_fraud") & (pl.col("informed") < UNDETECTABLE_LIFT * n_frauds / pl.len())
-    return {
-        "average_precision_informed": float(average_precision_score(is_fraud, test["informed"].to_numpy())),
-        "average_precision_clairvoyant": float(average_precision_score(is_fraud, test["clairvoyant"].to_numpy())),
-        "undetectable_share": test.select(is_hidden.sum()).item() / n_frauds,
-    }
-
-
-def true_probabilities(records: pl.DataFrame, params: SimulationParameters, delay_days: int) -> pl.DataFrame:
-    """Both observers' probability of fraud for each transaction.
-
-    Args:
-        records: What ``simulate(params)`` returned, in its order, with or without further columns.
-        params: The world.
-        delay_days: Days until the label of a transaction is known.
-
-    Returns:
-        ``records`` with ``informed`` and ``clairvoyant``.
-    """
-    import numpy as np
-    import polars as pl
-
-    world = build_world(params)
-    drawn = draw(world)
     running = _running(world, drawn)
-    unknown = _unknown_rates(params, drawn, delay_days * DAY_S)
+    unknown = _unknown_rates(world.params, drawn, delay_days * DAY_S)
     shown = _shown(drawn, running, delay_days * DAY_S)
-    return records.with_columns(
-        pl.Series("informed", _fraud_share(world, drawn, shown, unknown)),
-        pl.Series("clairvoyant", _fraud_share(world, drawn, running >= 0, np.zeros_like(unknown))),
+    return pl.DataFrame(
+        {
+            "informed": _fraud_share(world, drawn, shown, unknown),
+            "clairvoyant": _fraud_share(world, drawn, running >= 0, np.zeros_like(unknown)),
+        }
     )
 
 
 def _running(world: World, drawn: pl.DataFrame) -> Integers:
     """Index of the running campaign of scenarios 2 to 5 at each transaction, -1 for none; shape (4, N)."""
-    import numpy as np
-
     second, customer, terminal = (drawn[name].to_numpy() for name in ("second", "customer", "terminal"))
     return np.stack(
         [
@@ -117,8 +77,6 @@ def _running(world: World, drawn: pl.DataFrame) -> Integers:
 
 def _shown(drawn: pl.DataFrame, running: Integers, delay_s: int) -> NDArray[np.bool_]:
     """Whether the running campaign can be known at each transaction; shape (4, N)."""
-    import polars as pl
-
     scenario = pl.col("scenario")
     names = ("terminals", "stolen", "bursts", "cloned")
     first_label = pl.col("second").filter(scenario == 2).min().over("terminals") + delay_s
@@ -141,8 +99,6 @@ def _unknown_rates(params: SimulationParameters, drawn: pl.DataFrame, delay_s: i
     For terminals and stolen details the probability that one is running; for bursts the transactions per day at a
     terminal, for clones those per day of a customer.
     """
-    import numpy as np
-
     second = drawn["second"].to_numpy()
     daily = daily_campaigns(params)[:, second // DAY_S]
     visits = params.n_customers * params.daily_transactions / params.n_terminals
@@ -164,8 +120,6 @@ def _fraud_share(world: World, drawn: pl.DataFrame, is_known: NDArray[np.bool_],
 
     Rates are per day, customer, terminal and euro. Known campaigns run for sure, others at their ``unknown`` rate.
     """
-    import numpy as np
-
     params = world.params
     second, customer, amount = (drawn[name].to_numpy() for name in ("second", "customer", "amount"))
     means, factors, large_from = (
@@ -200,8 +154,6 @@ def _fraud_share(world: World, drawn: pl.DataFrame, is_known: NDArray[np.bool_],
 
 def _purchase_rates(world: World, drawn: pl.DataFrame) -> Floats:
     """Rate at which the customer itself buys at this terminal at this moment, per day; shape (N,)."""
-    import numpy as np
-
     params = world.params
     second, customer, terminal = (drawn[name].to_numpy() for name in ("second", "customer", "terminal"))
     weekday = (second // DAY_S + params.start_date.weekday()) % 7
@@ -224,8 +176,6 @@ def _purchase_rates(world: World, drawn: pl.DataFrame) -> Floats:
 def _amount_density(amount: Floats, means: Floats) -> Floats:
     """Gamma density of ``AMOUNT_SHAPE`` with the given means, per EUR."""
     import math
-
-    import numpy as np
 
     scaled = amount * AMOUNT_SHAPE / means
     density: Floats = scaled ** (AMOUNT_SHAPE - 1) * np.exp(-scaled) / math.gamma(AMOUNT_SHAPE) * AMOUNT_SHAPE / means
