@@ -8,15 +8,12 @@ other: across a hole in the data there is neither a return nor a target.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
+import polars as pl
 from pydantic import Field
 
 from modelyard.own_data.cells import PARSE_ERRORS
 from modelyard.parameters import Parameters
-
-if TYPE_CHECKING:
-    import polars as pl
 
 CLOSE = timedelta(hours=22)
 """When a day's bar is complete (UTC): after the close in New York, in summer and in winter."""
@@ -45,7 +42,7 @@ class TargetParameters(Parameters):
 
 
 def records_of(bars: pl.DataFrame, params: TargetParameters, *, is_volatility_index: bool = False) -> pl.DataFrame:
-    """Bars to records, sorted by day and symbol.
+    """Returns bars as records, sorted by day and symbol.
 
     A bar that is not sound (a price that is missing or not positive, a day that the symbol has twice, a day on which
     the market was closed, a cell that could not be read) becomes a record without descriptors and lends nothing to its
@@ -60,8 +57,6 @@ def records_of(bars: pl.DataFrame, params: TargetParameters, *, is_volatility_in
     Returns:
         The columns of the contract but ``split``, and ``parse_errors``.
     """
-    import polars as pl
-
     if PARSE_ERRORS not in bars.columns:
         bars = bars.with_columns(pl.lit(None, pl.String).alias(PARSE_ERRORS))
     calendar = market_days(bars)
@@ -75,9 +70,7 @@ def records_of(bars: pl.DataFrame, params: TargetParameters, *, is_volatility_in
 
 
 def market_days(bars: pl.DataFrame) -> pl.DataFrame:
-    """The days on which most of the symbols listed then have a bar: ``day``, and ``number`` from 0."""
-    import polars as pl
-
+    """Returns the days on which most of the symbols listed then have a bar: ``day``, and ``number`` from 0."""
     seen = bars.select("symbol", "day").drop_nulls().unique()
     lives = seen.group_by("symbol").agg(pl.col("day").min().alias("first"), pl.col("day").max().alias("last"))
     counts = seen.group_by("day").len("traded").sort("day")
@@ -95,8 +88,6 @@ def described(bars: pl.DataFrame, params: TargetParameters, *, is_volatility_ind
     Volatility of a day from its four prices: Garman and Klass 1980 (https://doi.org/10.1086/296072), equation 20, and
     the square of the move overnight; annualised.
     """
-    import polars as pl
-
     before = pl.col("close").shift(1).over("symbol")
     skipped = pl.col("number") - pl.col("number").shift(1).over("symbol")
     gap = (pl.col("day") - pl.col("day").shift(1).over("symbol")).dt.total_days()
@@ -121,16 +112,12 @@ def described(bars: pl.DataFrame, params: TargetParameters, *, is_volatility_ind
 
 def with_market(bars: pl.DataFrame, params: TargetParameters) -> pl.DataFrame:
     """Adds ``market_return_pct``: the mean return of that day's symbols, without those that jumped."""
-    import polars as pl
-
     known = pl.when(_is_move(pl.col("return_pct"), params)).then("return_pct")
     return bars.with_columns(known.mean().over("day").alias("market_return_pct"))
 
 
 def with_targets(bars: pl.DataFrame, calendar: pl.DataFrame, params: TargetParameters) -> pl.DataFrame:
     """Adds ``move_pct``, ``next_volatility_pct``, ``is_up``, ``target_day`` and ``trading_day``, null where unknown."""
-    import polars as pl
-
     horizon = params.horizon_days
     is_break = ~_is_move(pl.col("return_pct"), params).fill_null(False)
     breaks = is_break.cum_sum().over("symbol")
@@ -160,16 +147,12 @@ def _is_move(move_pct: pl.Expr, params: TargetParameters) -> pl.Expr:
 
 
 def _closed_market() -> pl.Expr:
-    import polars as pl
-
     is_closed = pl.col("number").is_null() & pl.col("day").is_not_null()
     words = pl.format("day: on {} most symbols were not traded", pl.col("day").dt.to_string("%Y-%m-%d"))
     return pl.when(is_closed).then(words)
 
 
 def _is_sound() -> pl.Expr:
-    import polars as pl
-
     prices = [pl.col(name).fill_null(0) for name in ("open", "high", "low", "close")]
     return (
         pl.col(PARSE_ERRORS).is_null()
@@ -183,8 +166,6 @@ def _is_sound() -> pl.Expr:
 
 
 def _as_records(rows: pl.DataFrame) -> pl.DataFrame:
-    import polars as pl
-
     moment = (pl.col("day").cast(pl.Datetime("us")) + pl.lit(CLOSE)).dt.replace_time_zone("UTC")
     target = (pl.col("target_day").cast(pl.Datetime("us")) + pl.lit(CLOSE)).dt.replace_time_zone("UTC")
     return rows.select(

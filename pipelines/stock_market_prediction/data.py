@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import polars as pl
 from pydantic import Field
 
 from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.own_data.format import TableFormat
+from modelyard.own_data.table import read_own_table
 from modelyard.parameters import Parameters, SourceParameters
 from modelyard.records import Column, Contract
 from pipelines.stock_market_prediction.bars import CLOSE, TargetParameters, records_of
@@ -18,7 +20,7 @@ from pipelines.stock_market_prediction.simulator import SimulationParameters, si
 
 if TYPE_CHECKING:
     import great_expectations.expectations as gxe
-    import polars as pl
+
 
 _PRICE = "in the source's currency (USD in ours; points for an index), adjusted for splits and dividends"
 
@@ -102,10 +104,7 @@ class IngestParameters(SourceParameters):
     simulation: SimulationParameters = Field(SimulationParameters(), description="The simulated market.")
     target: TargetParameters = Field(TargetParameters(), description="What is to be foreseen.")
     periods: PeriodParameters = Field(PeriodParameters(), description="The split of simulated and own bars.")
-    path: str = Field("", description="Own data: a CSV or Parquet file, or a folder of Parquet files.")
-    columns: Mapping[str, str] = Field(
-        {}, description="Own data: our column to the file's, where they differ; names optional columns to read."
-    )
+    format: TableFormat = Field(TableFormat(), description="Own data: how numbers, times and truth are written.")
     timezone: str = Field(
         "America/New_York", description="Own data: IANA zone of the exchange; a bar's day is the day there."
     )
@@ -167,8 +166,6 @@ def split_by_date(
         starts: Earliest target of training, of validation and of the test.
         embargo_days: Calendar days. 0: a split may begin with the very close that was the last target before it.
     """
-    import polars as pl
-
     split = pl.lit("unused")
     for name, start in zip(("train", "valid", "test"), starts, strict=True):
         before = pl.col("target_at").filter(pl.col("target_at") < start).max()
@@ -180,8 +177,6 @@ def split_by_date(
 
 def _stocks(params: IngestParameters) -> pl.DataFrame:
     """The ACL18 stocks with the official split and labels."""
-    import polars as pl
-
     from modelyard.public_data.fetch import fetch
 
     folder = fetch(_STOCKS)
@@ -210,8 +205,6 @@ def _stocks(params: IngestParameters) -> pl.DataFrame:
 
 def _vix(params: IngestParameters) -> pl.DataFrame:
     """The VIX, split by date."""
-    import polars as pl
-
     from modelyard.public_data.fetch import fetch
 
     table = pl.read_csv(fetch(_VIX) / "vix-daily.csv")
@@ -231,10 +224,6 @@ def _vix(params: IngestParameters) -> pl.DataFrame:
 
 def _own(params: IngestParameters) -> pl.DataFrame:
     """The user's bars, in any order."""
-    import polars as pl
-
-    from modelyard.own_data.table import read_own_table
-
     if not params.path:
         raise ConfigurationError(
             "No file of own bars is named.",
@@ -242,7 +231,9 @@ def _own(params: IngestParameters) -> pl.DataFrame:
             way_out="set it to a CSV or Parquet file, or choose source: simulated",
         )
     wanted = tuple(column for column in BARS.columns if not column.nullable or column.name in params.columns)
-    bars = read_own_table(Path(params.path), replace(BARS, columns=wanted), params.columns, params.timezone)
+    bars = read_own_table(
+        Path(params.path), replace(BARS, columns=wanted), params.columns, params.timezone, params.format
+    )
     absent = {"adjusted_close": pl.Float64, "volume": pl.Float64, "sector": pl.String}
     bars = bars.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in absent.items() if name not in bars)
     day = pl.col("traded_at").dt.convert_time_zone(params.timezone).dt.date()
@@ -250,9 +241,7 @@ def _own(params: IngestParameters) -> pl.DataFrame:
 
 
 def adjusted(bars: pl.DataFrame) -> pl.DataFrame:
-    """Prices of a day times ``adjusted_close / close``, so that one day's can be compared with another's."""
-    import polars as pl
-
+    """Returns each day's prices times ``adjusted_close / close``, so that days can be compared."""
     factor = pl.col("adjusted_close") / pl.col("close")
     return bars.with_columns(
         *(pl.col(name) * factor for name in ("open", "high", "low")), pl.col("adjusted_close").alias("close")
@@ -260,7 +249,7 @@ def adjusted(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def expectations(params: IngestParameters) -> list[gxe.Expectation]:
-    """What records must look like; the spine adds what follows from the contract (columns, types, key, missing values).
+    """Returns what records must look like beyond the contract, which the spine checks (columns, types, key, nulls).
 
     Args:
         params: Those of :func:`ingest`.
@@ -309,42 +298,6 @@ def expectations(params: IngestParameters) -> list[gxe.Expectation]:
     ]
 
 
-def known_ceiling(params: IngestParameters) -> dict[str, float]:
-    """How good any forecast of direction can be on the simulated test rows: Bayes' rule, which knows the generator.
-
-    Args:
-        params: Those of a run with ``source: simulated`` and a horizon of one day.
-
-    Returns:
-        ``accuracy_expected`` (before the days happened) and, on the days that did, ``accuracy`` and
-        ``matthews_corrcoef``.
-
-    Raises:
-        ConfigurationError: The source or horizon is another one, whose true probabilities nobody knows.
-    """
-    import polars as pl
-
-    from pipelines.stock_market_prediction.significance import correlation
-    from pipelines.stock_market_prediction.simulator import up_probabilities
-
-    if params.source != "simulated" or params.target.horizon_days != 1:
-        raise ConfigurationError(
-            f"No ceiling is known for source '{params.source}' with a horizon of {params.target.horizon_days} days.",
-            where="stock_market_prediction.ingest",
-            way_out="set source to simulated and target.horizon_days to 1",
-        )
-    bars = simulate(params.simulation)
-    truth = up_probabilities(bars, params.target.up_from_pct, params.target.down_to_pct)
-    rows = ingest(params).filter((pl.col("split") == "test") & pl.col("is_up").is_not_null())
-    rows = rows.join(truth, on="bar_id", how="left")
-    probability, is_up = rows["up_probability"].to_numpy(), rows["is_up"].to_numpy()
-    return {
-        "accuracy_expected": float(abs(probability - 0.5).mean() + 0.5),
-        "accuracy": float((is_up == (probability > 0.5)).mean()),
-        "matthews_corrcoef": correlation(is_up, probability > 0.5),
-    }
-
-
 def _end(params: IngestParameters) -> datetime:
     """The latest close that can have happened: the end of a public set, else the next midnight (UTC)."""
     if params.source == "public":
@@ -360,8 +313,6 @@ def _close(year: int, month: int, day: int) -> datetime:
 
 
 def _check_counts(records: pl.DataFrame, folder: Path) -> None:
-    import polars as pl
-
     labelled = records.filter(pl.col("is_up").is_not_null())
     found = {name: labelled.filter(pl.col("split") == name).height for name in _PUBLISHED_COUNTS}
     if found != _PUBLISHED_COUNTS:

@@ -1,26 +1,20 @@
-"""What is good: calls that are right more often than chance, also after costs, and swings that are foreseen."""
+"""What is good: predictions that are right more often than chance, also after costs, and a volatility that comes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
+import polars as pl
 from pydantic import Field
 
 from modelyard.gate import Evaluation, GateParameters, Verdict, standard_gate
 from modelyard.parameters import Parameters
-from pipelines.stock_market_prediction.figures import figures
+from modelyard.tasks.classification import matthews_corrcoef
+from modelyard.tasks.ranking import roc_auc
 from pipelines.stock_market_prediction.model import StockModel, inputs_of, up_probabilities, volatility_forecast
-from pipelines.stock_market_prediction.significance import best_constant, correlation, p_value_beats_constant
-from pipelines.stock_market_prediction.trading import earnings
+from pipelines.stock_market_prediction.significance import best_constant, p_value_beats_constant
+from pipelines.stock_market_prediction.trading import earnings, turnover_ratio
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-__all__ = ["ScoreParameters", "figures", "floor", "gate", "predict", "score"]
-
-MOST_CHANCE = 0.05
+MAX_P_VALUE = 0.05
 """The gate stays shut where chance alone would do as well with more than this probability."""
 
 
@@ -36,7 +30,7 @@ class ScoreParameters(Parameters):
 
 
 def predict(model: StockModel, examples: pl.DataFrame) -> pl.DataFrame:
-    """Direction and volatility of the target day.
+    """Returns direction and volatility of the target day.
 
     Args:
         model: A trained model.
@@ -46,21 +40,18 @@ def predict(model: StockModel, examples: pl.DataFrame) -> pl.DataFrame:
         Row for row: ``up_probability`` (given that the neutral band is left), ``is_up_predicted``, and
         ``volatility_forecast_pct`` (annualised).
     """
-    import polars as pl
-
     probability = up_probabilities(model.booster, inputs_of(examples))
-    threshold = 0.5 if model.params.threshold is None else model.params.threshold
     return pl.DataFrame(
         {
             "up_probability": probability,
-            "is_up_predicted": probability >= threshold,
+            "is_up_predicted": probability >= model.params.threshold,
             "volatility_forecast_pct": volatility_forecast(model.volatility, examples),
         }
     )
 
 
 def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
-    """Metrics of predictions.
+    """Returns metrics of predictions.
 
     Args:
         rows: Records with predictions. Rows of the neutral band have no ``is_up``: they count for the book and the
@@ -69,49 +60,48 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
 
     Returns:
         ``matthews_corrcoef``, ``accuracy``, ``best_constant_accuracy`` (the better one of always up and always down on
-        these rows), ``p_value_beats_constant`` (NaN on resamples, whose days have no order), ``roc_auc``,
-        ``neg_log_loss``; ``gross_bps_per_day``, ``net_bps_per_day``, ``turnover_ratio`` (NaN where nothing can be
-        traded, the last one also on resamples); ``volatility_rmse_pct`` and ``volatility_skill_share`` (1 - RMSE over
-        that of no change).
+        these rows), ``roc_auc``, ``neg_log_loss``; ``gross_bps_per_day``, ``net_bps_per_day`` (NaN where nothing can be
+        traded); ``volatility_rmse_pct`` and ``volatility_skill_share`` (1 - RMSE over that of no change).
     """
-    import numpy as np
-
     labelled = rows.drop_nulls("is_up")
-    is_up, is_called = labelled["is_up"].to_numpy(), labelled["is_up_predicted"].to_numpy()
+    is_up, predicted = labelled["is_up"].to_numpy(), labelled["is_up_predicted"].to_numpy()
     probability = np.clip(labelled["up_probability"].to_numpy(), 1e-9, 1 - 1e-9)
-    is_resample = bool(labelled.select("symbol", "event_time").is_duplicated().any())
-    earned, empty = earnings(rows, params.cost_bps), not len(is_up)
+    empty = not len(is_up)
     return {
-        "matthews_corrcoef": correlation(is_up, is_called),
-        "accuracy": np.nan if empty else float((is_up == is_called).mean()),
+        "matthews_corrcoef": matthews_corrcoef(is_up, predicted),
+        "accuracy": np.nan if empty else float((is_up == predicted).mean()),
         "best_constant_accuracy": np.nan if empty else float((is_up == best_constant(is_up)).mean()),
-        "p_value_beats_constant": np.nan if empty or is_resample else p_value_beats_constant(labelled),
         "roc_auc": roc_auc(is_up, probability),
         "neg_log_loss": np.nan if empty else float(np.log(np.where(is_up, probability, 1 - probability)).mean()),
-        **(earned | {"turnover_ratio": np.nan} if is_resample else earned),
+        **earnings(rows, params.cost_bps),
         **_volatility_scores(rows),
     }
 
 
-def roc_auc(is_up: NDArray[np.bool_], probability: NDArray[np.float64]) -> float:
-    """How often a rise is ranked above a fall (Hanley and McNeil 1982); NaN where there are no such pairs."""
-    import polars as pl
+def once(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
+    """Returns what needs the days in their order, which a resample does not have.
 
-    ranks = pl.Series(probability).rank("average").to_numpy()
-    n_up = int(is_up.sum())
-    n_pairs = n_up * (len(is_up) - n_up)
-    return float((ranks[is_up].sum() - n_up * (n_up + 1) / 2) / n_pairs) if n_pairs else float("nan")
+    Args:
+        rows: As for :func:`score`.
+        params: See :class:`ScoreParameters`.
+
+    Returns:
+        ``p_value_beats_constant`` (NaN for too few days) and ``turnover_ratio`` (NaN where nothing can be traded).
+    """
+    labelled = rows.drop_nulls("is_up")
+    return {
+        "p_value_beats_constant": p_value_beats_constant(labelled) if labelled.height else np.nan,
+        "turnover_ratio": turnover_ratio(rows),
+    }
 
 
 def _volatility_scores(rows: pl.DataFrame) -> dict[str, float]:
-    import numpy as np
-
     known = rows.drop_nulls(["next_volatility_pct", "volatility_pct"])
     if not known.height:
         return {"volatility_rmse_pct": float("nan"), "volatility_skill_share": float("nan")}
-    happened = known["next_volatility_pct"].to_numpy()
+    observed = known["next_volatility_pct"].to_numpy()
     ours, unchanged = (
-        float(np.sqrt(np.mean((known[name].to_numpy() - happened) ** 2)))
+        float(np.sqrt(np.mean((known[name].to_numpy() - observed) ** 2)))
         for name in ("volatility_forecast_pct", "volatility_pct")
     )
     return {
@@ -121,7 +111,7 @@ def _volatility_scores(rows: pl.DataFrame) -> dict[str, float]:
 
 
 def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
-    """The trivial rule: call what was more frequent in training, every day, and tomorrow swings like today.
+    """Returns the trivial rule: what was more frequent in training, every day, and the volatility of today.
 
     Args:
         train: Has ``is_up``.
@@ -130,8 +120,6 @@ def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
     Returns:
         The columns of :func:`predict`.
     """
-    import polars as pl
-
     share: float = train["is_up"].mean()  # type: ignore[assignment]  # of booleans it is a float
     return test.select(
         pl.lit(share).alias("up_probability"),
@@ -141,7 +129,7 @@ def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
 
 
 def gate(evaluation: Evaluation, params: GateParameters) -> Verdict:
-    """The usual gate, and one more question: are the calls better than the best constant one, or was it luck?
+    """Returns the usual verdict after one more question: are the predictions better than a constant, or was it luck?
 
     Args:
         evaluation: Of the test rows.
@@ -150,11 +138,11 @@ def gate(evaluation: Evaluation, params: GateParameters) -> Verdict:
     verdict = standard_gate(evaluation, params)
     p_value = evaluation.metrics["p_value_beats_constant"].value
     # "not (a <= b)" rather than "a > b": an unknown p-value must fail the gate.
-    if verdict.passed and not p_value <= MOST_CHANCE:
+    if verdict.passed and not p_value <= MAX_P_VALUE:
         ours, rival = (evaluation.metrics[name].value for name in ("accuracy", "best_constant_accuracy"))
         return Verdict(
             False,
-            f"accuracy {ours:.4f} is not better than calling the same every day ({rival:.4f}) beyond chance"
-            f" (p = {p_value:.2g}, at most {MOST_CHANCE:g})",
+            f"accuracy {ours:.4f} is not better than predicting the same every day ({rival:.4f}) beyond chance"
+            f" (p = {p_value:.2g}, at most {MAX_P_VALUE:g})",
         )
     return verdict

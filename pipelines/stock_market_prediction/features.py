@@ -7,19 +7,15 @@ not even in its last digit, on how many other rows there are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.feature_store.schema import Feature, FeatureView, feature_names
 from modelyard.parameters import Parameters
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 LONGEST = 20
 """Bars of the longest window; one more is needed for its first return."""
@@ -27,7 +23,7 @@ LONGEST = 20
 _LAGS = 5
 _EPSILON = 1e-9
 
-_WORDS: tuple[tuple[str, str, str], ...] = (
+_DESCRIPTIONS: tuple[tuple[str, str, str], ...] = (
     *((f"return_lag_{lag}_pct", "%", f"Log return of the bar {lag} before.") for lag in range(_LAGS)),
     *((f"relative_return_lag_{lag}_pct", "%", f"The same minus the market's, {lag} before.") for lag in range(_LAGS)),
     *((f"return_{n}d_pct", "%", f"Log return over {n} bars.") for n in (5, 10, 20)),
@@ -60,7 +56,7 @@ FEATURE_VIEWS = (
         ttl=None,
         description="The last twenty bars of a symbol at each of its closes, that one included.",
         features=tuple(
-            Feature(name=name, dtype="float64", unit=unit, description=words) for name, unit, words in _WORDS
+            Feature(name=name, dtype="float64", unit=unit, description=text) for name, unit, text in _DESCRIPTIONS
         ),
     ),
 )
@@ -91,8 +87,6 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
         View name to frame (symbol, ``event_time``, features; float64, missing where a window is not full), sorted by
         symbol and time.
     """
-    import polars as pl
-
     rows = records.sort("symbol", "event_time")
     names = ("return_pct", "market_return_pct", "gap_pct", "close_position_share", "range_pct", "volume_count")
     raw = {name: rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names}
@@ -104,9 +98,6 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
 
 def _age(rows: pl.DataFrame) -> NDArray[np.int64]:
     """How many bars without a hole lie before each row, shape (N,)."""
-    import numpy as np
-    import polars as pl
-
     starts = rows.select(
         (pl.col("symbol") != pl.col("symbol").shift(1)).fill_null(True) | pl.col("return_pct").is_null()
     ).to_series()
@@ -115,8 +106,6 @@ def _age(rows: pl.DataFrame) -> NDArray[np.int64]:
 
 
 def _columns(raw: dict[str, Floats], age: NDArray[np.int64], clip_pct: float) -> dict[str, Floats]:
-    import numpy as np
-
     def log_return(name: str) -> Floats:
         clipped: Floats = np.clip(100 * np.log1p(raw[name] / 100), -clip_pct, clip_pct)
         return clipped

@@ -5,8 +5,9 @@ from kedro.pipeline import Pipeline
 from modelyard.lifecycle import assemble
 from modelyard.project import Api, Metrics, ModelFormat, Project
 from pipelines.stock_market_prediction.data import CONTRACT, expectations, ingest
-from pipelines.stock_market_prediction.evaluate import figures, floor, gate, predict, score
+from pipelines.stock_market_prediction.evaluate import floor, gate, once, predict, score
 from pipelines.stock_market_prediction.features import FEATURE_VIEWS, derive_features
+from pipelines.stock_market_prediction.figures import figures
 from pipelines.stock_market_prediction.model import load, save
 from pipelines.stock_market_prediction.serve import EXAMPLE, StockRequest, StockResponse, decode, encode
 from pipelines.stock_market_prediction.train import fit, search_space
@@ -23,7 +24,9 @@ PROJECT = Project(
     search_space=search_space,
     model_format=ModelFormat(save=save, load=load),
     predict=predict,
-    metrics=Metrics(score=score, primary="matthews_corrcoef", greater_is_better=True, floor=floor, slices=("sector",)),
+    metrics=Metrics(
+        score=score, once=once, primary="matthews_corrcoef", greater_is_better=True, floor=floor, slices=("sector",)
+    ),
     figures=figures,
     api=Api(request=StockRequest, response=StockResponse, decode=decode, encode=encode, example=EXAMPLE),
     gate=gate,

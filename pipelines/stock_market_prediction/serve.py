@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.stock_market_prediction.bars import TargetParameters, records_of
 from pipelines.stock_market_prediction.features import FEATURES, LONGEST, FeatureParameters, derive_features
-
-if TYPE_CHECKING:
-    import polars as pl
-
 
 _DESCRIPTORS = ("return_pct", "gap_pct", "range_pct", "close_position_share", "volatility_pct", "market_return_pct")
 """Columns of the record that monitoring watches beside the features: what has no price level in it."""
@@ -65,9 +62,7 @@ class StockResponse(BaseModel):
 
 
 def decode(requests: Sequence[StockRequest]) -> pl.DataFrame:
-    """Requests to a frame that ``predict`` takes, row for row."""
-    import polars as pl
-
+    """Returns the frame that ``predict`` takes, a row for each request."""
     rows: list[pl.DataFrame] = []
     for is_index in (False, True):
         chosen = [number for number, request in enumerate(requests) if request.is_volatility_index == is_index]
@@ -78,8 +73,6 @@ def decode(requests: Sequence[StockRequest]) -> pl.DataFrame:
 
 def _latest(requests: dict[int, StockRequest], is_index: bool) -> pl.DataFrame:
     """The latest record of each request with its features; each request is a market of its own."""
-    import polars as pl
-
     records = pl.concat([_records(number, request, is_index) for number, request in requests.items()])
     features = derive_features(records, FeatureParameters())["recent_bars"]
     last = records.group_by("symbol", maintain_order=True).last()
@@ -88,8 +81,6 @@ def _latest(requests: dict[int, StockRequest], is_index: bool) -> pl.DataFrame:
 
 
 def _records(number: int, request: StockRequest, is_index: bool) -> pl.DataFrame:
-    import polars as pl
-
     n_days = len(request.days)
     columns: dict[str, Any] = {
         "open": request.opens,
@@ -108,7 +99,7 @@ def _records(number: int, request: StockRequest, is_index: bool) -> pl.DataFrame
 
 
 def encode(predictions: pl.DataFrame) -> list[StockResponse]:
-    """Predictions to one response for each request, in order."""
+    """Returns one response for each prediction, in order."""
     names = ("up_probability", "is_up_predicted", "volatility_forecast_pct")
     return [StockResponse(**row) for row in predictions.select(names).iter_rows(named=True)]
 

@@ -1,49 +1,35 @@
-"""Is it better than chance? Correlation of calls and moves, and a test against calling the same every day.
+"""Is it better than chance? A test against predicting the same every day.
 
 The rival is the better one of "always up" and "always down" on the very rows that are judged, so that a falling market
 is no excuse and a rising one no merit; on the ACL18 test that is "always up".
 
-The stocks of one day rise and fall together, and a model leans one way for days on end: neither rows nor single days
-are exchangeable. So whole weeks (blocks of five days) are drawn, and the difference in right calls is shifted to a mean
-of zero, which is what the null hypothesis says: a moving-block bootstrap (Künsch 1989,
+The stocks of one day rise and fall together, and a model predicts one way for days on end: neither rows nor single days
+are exchangeable. So whole weeks (blocks of five days) are drawn, and the difference in right predictions is shifted to
+a mean of zero, which is what the null hypothesis says: a moving-block bootstrap (Künsch 1989,
 https://doi.org/10.1214/aos/1176347265). Flipping the signs of days would ask for symmetric differences as well, which a
-model that mostly calls "up" does not have.
+model that mostly predicts "up" does not have.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-    Booleans = NDArray[np.bool_]
+Booleans = NDArray[np.bool_]
 
 BLOCK_DAYS = 5
 _RESAMPLES = 2_000
 _SEED = 0
 
 
-def correlation(is_up: Booleans, is_called: Booleans) -> float:
-    """Matthews' correlation coefficient (1975, Biochimica et Biophysica Acta 405); 0 where one side is constant."""
-    import numpy as np
-
-    if not len(is_up):
-        return float("nan")
-    spread = float(is_up.std() * is_called.std())
-    shared = float(np.mean(is_up * is_called) - is_up.mean() * is_called.mean())
-    return shared / spread if spread > 0 else 0.0
-
-
 def best_constant(is_up: Booleans) -> bool:
-    """Whether "always up" is the better constant call (a tie counts as up)."""
+    """Returns whether "always up" is the better constant prediction (a tie counts as up)."""
     return bool(is_up.mean() >= 0.5)
 
 
 def chance_differences(rows: pl.DataFrame) -> tuple[float, NDArray[np.float64]]:
-    """How much better the calls are than the best constant one, and how much better chance alone would make them.
+    """Returns how much better the predictions are than the best constant one, and how much better chance makes them.
 
     Args:
         rows: Labelled rows: ``event_time``, ``trading_day`` (targets over several days overlap, so these are blocks
@@ -52,9 +38,6 @@ def chance_differences(rows: pl.DataFrame) -> tuple[float, NDArray[np.float64]]:
     Returns:
         The difference in accuracy, and 2,000 differences under the null hypothesis (none for fewer than two blocks).
     """
-    import numpy as np
-    import polars as pl
-
     constant = best_constant(rows["is_up"].to_numpy())
     gain = (pl.col("is_up") == pl.col("is_up_predicted")).cast(pl.Int64) - (pl.col("is_up") == constant).cast(pl.Int64)
     days = rows.group_by("trading_day").agg(pl.col("event_time").min(), gain.sum().alias("gain"), pl.len().alias("n"))
@@ -72,7 +55,7 @@ def chance_differences(rows: pl.DataFrame) -> tuple[float, NDArray[np.float64]]:
 
 
 def p_value_beats_constant(rows: pl.DataFrame) -> float:
-    """How often chance alone would beat the best constant call by as much: one-sided; NaN for too few days.
+    """Returns how often chance alone beats the best constant prediction by as much: one-sided; NaN for too few days.
 
     Args:
         rows: As for :func:`chance_differences`.

@@ -14,18 +14,17 @@ it the best accuracy that any model can have.
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
+from modelyard.tasks.classification import matthews_corrcoef
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 _SECTORS = ("Energy", "Finance", "Health", "Industry", "Retail", "Technology")
 _PERSISTENCE, _REACTION = 0.90, 0.08
@@ -71,8 +70,6 @@ def simulate(params: SimulationParameters) -> pl.DataFrame:
         The columns that ``records_of`` takes, with ``mean`` and ``deviation`` of the day's log return as they were
         known at the close before.
     """
-    import numpy as np
-
     rng = np.random.default_rng(params.seed)
     n, n_days = params.n_symbols, params.n_days
     sector = np.arange(n) % len(_SECTORS)
@@ -92,8 +89,6 @@ def _returns(
     rng: np.random.Generator, beta: Floats, sector: NDArray[Any], strength: Floats, swell: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Mean, standard deviation and log return of each day and stock, shape (days, stocks) each."""
-    import numpy as np
-
     n, n_days = len(beta), len(strength)
     usual = np.concatenate([[_MARKET_PCT], np.full(len(_SECTORS), _SECTOR_PCT), np.full(n, _OWN_PCT)]) / 100
     variance, own_z = usual**2, np.zeros(n)
@@ -112,8 +107,6 @@ def _returns(
 
 def _paths(rng: np.random.Generator, returns: Floats, deviation: Floats, level: Floats) -> dict[str, Floats]:
     """Open, high, low and close, shape (days, stocks): a random walk within each day that ends at the day's return."""
-    import numpy as np
-
     weights = np.array([_OVERNIGHT_SHARE, *[(1 - _OVERNIGHT_SHARE) / _STEPS] * _STEPS])
     noise = rng.normal(size=(*returns.shape, len(weights))) * np.sqrt(weights)
     noise -= weights * noise.sum(axis=2, keepdims=True)
@@ -127,8 +120,6 @@ def _paths(rng: np.random.Generator, returns: Floats, deviation: Floats, level: 
 
 def _lives(rng: np.random.Generator, params: SimulationParameters) -> tuple[NDArray[Any], NDArray[Any]]:
     """Number of each stock's first and last day: some are listed later, some end."""
-    import numpy as np
-
     n, n_days = params.n_symbols, params.n_days
     first = np.where(rng.random(n) < 0.2, rng.integers(0, n_days // 2, n), 0)
     ends = rng.random(n) < params.ended_share
@@ -146,9 +137,6 @@ def _table(
     last: NDArray[Any],
 ) -> pl.DataFrame:
     """One row for each listed stock and day."""
-    import numpy as np
-    import polars as pl
-
     n_days, n = mean.shape
     days = [params.start_date]
     while len(days) < n_days:
@@ -170,13 +158,11 @@ def _table(
 
 
 def up_probabilities(bars: pl.DataFrame, up_from_pct: float, down_to_pct: float) -> pl.DataFrame:
-    """How likely each row's next move is up, given all that was known, and given that it leaves the neutral band.
+    """Returns how likely each row's next move is up, given all that was known, and that it leaves the neutral band.
 
     Returns:
         ``bar_id`` and ``up_probability`` of every bar that has a next one.
     """
-    import numpy as np
-    import polars as pl
     from scipy.special import ndtr  # type: ignore[import-untyped]  # scipy has no types of its own
 
     bars = bars.sort("symbol", "day").with_columns(
@@ -188,3 +174,29 @@ def up_probabilities(bars: pl.DataFrame, up_from_pct: float, down_to_pct: float)
     above = ndtr((mean - np.log1p(up_from_pct / 100)) / deviation)
     below = ndtr((np.log1p(down_to_pct / 100) - mean) / deviation)
     return bars.select("bar_id", pl.Series("up_probability", above / (above + below)))
+
+
+def known_ceiling(
+    records: pl.DataFrame, params: SimulationParameters, up_from_pct: float, down_to_pct: float
+) -> dict[str, float]:
+    """Returns how good any forecast of direction can be on test rows: Bayes' rule, which knows the generator.
+
+    Args:
+        records: Made of ``simulate(params)`` with targets one day ahead: ``bar_id``, ``split``, ``is_up``.
+        params: The market.
+        up_from_pct: A move of at least this is up.
+        down_to_pct: A move of at most this is down.
+
+    Returns:
+        ``accuracy_expected`` (before the days happened) and, on the days that did, ``accuracy`` and
+        ``matthews_corrcoef``.
+    """
+    truth = up_probabilities(simulate(params), up_from_pct, down_to_pct)
+    test = records.filter((pl.col("split") == "test") & pl.col("is_up").is_not_null())
+    test = test.join(truth, on="bar_id", how="left", maintain_order="left")
+    probability, is_up = test["up_probability"].to_numpy(), test["is_up"].to_numpy()
+    return {
+        "accuracy_expected": float(abs(probability - 0.5).mean() + 0.5),
+        "accuracy": float((is_up == (probability > 0.5)).mean()),
+        "matthews_corrcoef": matthews_corrcoef(is_up, probability > 0.5),
+    }

@@ -1,20 +1,18 @@
-"""What would the calls have earned, after costs?
+"""What would the predictions have earned, after costs?
 
-Each day's calls make a book of equal parts, long what is called up and short what is called down, held from close to
+Each day's predictions make a book of equal parts, long what is to rise and short what is to fall, held from close to
 close. Rows of the neutral band are held too: at the close nobody knows which they will be. A position that turns around
 is traded twice its size. Dividends are in the adjusted closes; lending fees and market impact are not.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import polars as pl
+import numpy as np
+import polars as pl
 
 
 def daily_book(rows: pl.DataFrame, cost_bps: float) -> pl.DataFrame:
-    """The book of each day on which something that can be traded was called.
+    """Returns the book of each day on which something can be traded.
 
     Args:
         rows: ``symbol``, ``event_time``, ``target_at``, ``trading_day``, ``volume_count`` (null: cannot be traded),
@@ -27,8 +25,6 @@ def daily_book(rows: pl.DataFrame, cost_bps: float) -> pl.DataFrame:
         time; empty where targets lie more than a day ahead, since such books would overlap. Where a bootstrap left days
         out, what is traded is the difference to the last day that was drawn.
     """
-    import polars as pl
-
     span = (pl.col("target_at") - pl.col("event_time")).dt.total_days().median()
     tradable = rows.filter(pl.col("volume_count").is_not_null(), span < 2)
     held = (
@@ -52,12 +48,16 @@ def daily_book(rows: pl.DataFrame, cost_bps: float) -> pl.DataFrame:
 
 
 def earnings(rows: pl.DataFrame, cost_bps: float) -> dict[str, float]:
-    """Means over the days: ``gross_bps_per_day``, ``net_bps_per_day``, ``turnover_ratio``; NaN for no book."""
-    import numpy as np
-
+    """Returns means over the days: ``gross_bps_per_day``, ``net_bps_per_day``; NaN for no book."""
     book = daily_book(rows, cost_bps)
-    names = {"gross_bps_per_day": "gross_bps", "net_bps_per_day": "net_bps", "turnover_ratio": "turnover_ratio"}
+    names = {"gross_bps_per_day": "gross_bps", "net_bps_per_day": "net_bps"}
     if not book.height:
         return dict.fromkeys(names, float("nan"))
     weights = book["n_drawn"].to_numpy()
     return {ours: float(np.average(book[name].to_numpy(), weights=weights)) for ours, name in names.items()}
+
+
+def turnover_ratio(rows: pl.DataFrame) -> float:
+    """Returns what is traded over what is held, the mean over the days in their order; NaN for no book."""
+    book = daily_book(rows, cost_bps=0.0)
+    return float(book["turnover_ratio"].to_numpy().mean()) if book.height else float("nan")

@@ -4,12 +4,18 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.stock_market_prediction.data import IngestParameters, known_ceiling
+from pipelines.stock_market_prediction.data import IngestParameters, ingest
 from pipelines.stock_market_prediction.model import FitParameters
 from pipelines.stock_market_prediction.pipeline import PROJECT
 from pipelines.stock_market_prediction.serve import StockRequest
-from pipelines.stock_market_prediction.simulator import SimulationParameters
+from pipelines.stock_market_prediction.simulator import SimulationParameters, known_ceiling
 from tests.pipelines.small_fit import SmallFit
+
+
+def ceiling(params: IngestParameters) -> dict[str, float]:
+    """What Bayes' rule reaches, which knows the generator."""
+    target = params.target
+    return known_ceiling(ingest(params), params.simulation, target.up_from_pct, target.down_to_pct)
 
 
 def as_requests(examples: pl.DataFrame, rows: pl.DataFrame) -> list[StockRequest]:
@@ -32,8 +38,8 @@ def _request(examples: pl.DataFrame, row: dict[str, Any]) -> StockRequest:
 SMALL = SmallFit(
     project=PROJECT,
     ingest=IngestParameters(simulation=SimulationParameters(n_symbols=30, n_days=300, signal_strength=0.5)),
-    fit=FitParameters(max_rounds=40),
-    ceiling=known_ceiling,
+    fit=FitParameters.model_validate({"booster": {"n_estimators": 40}}),
+    ceiling=ceiling,
     ceiling_slack=0.01,
     as_requests=as_requests,
 )

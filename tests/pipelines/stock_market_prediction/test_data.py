@@ -17,10 +17,10 @@ from pipelines.stock_market_prediction.data import (
     PeriodParameters,
     expectations,
     ingest,
-    known_ceiling,
     split_by_share,
 )
 from pipelines.stock_market_prediction.simulator import SimulationParameters, simulate
+from tests.pipelines.stock_market_prediction.small import ceiling
 
 MIRROR = os.environ.get("MODELYARD_DATA_MIRROR", "")
 needs_mirror = pytest.mark.skipif(
@@ -97,13 +97,11 @@ def test_volatility_comes_in_waves():
 
 def test_the_ceiling_is_what_happens_when_the_generator_is_known():
     params = IngestParameters(simulation=SimulationParameters(n_symbols=100, n_days=400, signal_strength=0.5))
-    found = known_ceiling(params)
+    found = ceiling(params)
     assert found["accuracy"] == pytest.approx(found["accuracy_expected"], abs=0.02)
     assert found["accuracy_expected"] > 0.6
     nothing = params.model_copy(update={"simulation": SimulationParameters(n_days=300, signal_strength=0.0)})
-    assert known_ceiling(nothing)["accuracy_expected"] < 0.52
-    with pytest.raises(ConfigurationError, match="No ceiling is known"):
-        known_ceiling(IngestParameters(source="own"))
+    assert ceiling(nothing)["accuracy_expected"] < 0.52
 
 
 def test_drift_takes_the_foresight_away_and_brings_volatility():

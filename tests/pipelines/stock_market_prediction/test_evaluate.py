@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
 from modelyard.gate import Evaluation, GateParameters, Interval
-from pipelines.stock_market_prediction.evaluate import ScoreParameters, figures, gate, predict, roc_auc, score
-from pipelines.stock_market_prediction.significance import correlation, p_value_beats_constant
+from pipelines.stock_market_prediction.evaluate import ScoreParameters, gate, once, predict, score
+from pipelines.stock_market_prediction.figures import figures
+from pipelines.stock_market_prediction.significance import p_value_beats_constant
 from pipelines.stock_market_prediction.trading import daily_book
+from tests.modelyard.tasks.overlapping_words import overlapping_words
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +20,8 @@ def rows(trained):
     return test.hstack(predict(trained.model, test))
 
 
-def calls(n_days, n_symbols, skill, seed):
-    """Labelled rows whose calls are right with probability ``skill``; moves of a day share a sign often."""
+def predicted(n_days, n_symbols, skill, seed):
+    """Labelled rows whose predictions are right with probability ``skill``; moves of a day share a sign often."""
     rng = np.random.default_rng(seed)
     market = rng.random(n_days)[:, None]
     is_up = rng.random((n_days, n_symbols)) < np.clip(market, 0.2, 0.8)
@@ -36,15 +37,6 @@ def calls(n_days, n_symbols, skill, seed):
     )
 
 
-def test_correlation_and_auc_are_scikit_learns(rows):
-    labelled = rows.drop_nulls("is_up")
-    is_up, called = labelled["is_up"].to_numpy(), labelled["is_up_predicted"].to_numpy()
-    assert correlation(is_up, called) == pytest.approx(matthews_corrcoef(is_up, called))
-    assert correlation(is_up, np.ones_like(is_up)) == 0
-    probability = labelled["up_probability"].to_numpy()
-    assert roc_auc(is_up, probability) == pytest.approx(roc_auc_score(is_up, probability))
-
-
 def test_rows_of_the_neutral_band_are_dropped_from_the_direction_but_not_from_the_book(rows):
     params, labelled = ScoreParameters(), rows.drop_nulls("is_up")
     assert labelled.height < rows.height
@@ -53,32 +45,34 @@ def test_rows_of_the_neutral_band_are_dropped_from_the_direction_but_not_from_th
     assert everything["gross_bps_per_day"] != protocol["gross_bps_per_day"]
 
 
-def test_skill_beats_the_constant_call_and_coins_do_not():
-    assert p_value_beats_constant(calls(60, 40, 0.7, seed=0)) < 0.01
-    assert p_value_beats_constant(calls(60, 40, 0.4, seed=0)) > 0.9
-    assert np.isnan(p_value_beats_constant(calls(9, 40, 0.7, seed=0)))
-    by_chance = [p_value_beats_constant(calls(60, 40, 0.5, seed)) for seed in range(20)]
+def test_skill_beats_the_constant_prediction_and_coins_do_not():
+    assert p_value_beats_constant(predicted(60, 40, 0.7, seed=0)) < 0.01
+    assert p_value_beats_constant(predicted(60, 40, 0.4, seed=0)) > 0.9
+    assert np.isnan(p_value_beats_constant(predicted(9, 40, 0.7, seed=0)))
+    by_chance = [p_value_beats_constant(predicted(60, 40, 0.5, seed)) for seed in range(20)]
     assert np.mean(np.array(by_chance) < 0.05) <= 0.1
 
 
 def test_days_that_move_together_are_no_evidence():
     """Forty symbols that all follow one coin for each day are sixty throws, not 2,400."""
     rng = np.random.default_rng(1)
-    day_up, day_called = rng.random(60) < 0.5, rng.random(60) < 0.5
-    day_called[:33] = day_up[:33]  # a little luck
-    one = calls(60, 40, 0.5, seed=0)
+    day_up, day_predicted = rng.random(60) < 0.5, rng.random(60) < 0.5
+    day_predicted[:33] = day_up[:33]  # a little luck
+    one = predicted(60, 40, 0.5, seed=0)
     rows = one.with_columns(
-        pl.Series("is_up", np.repeat(day_up, 40)), pl.Series("is_up_predicted", np.repeat(day_called, 40))
+        pl.Series("is_up", np.repeat(day_up, 40)), pl.Series("is_up_predicted", np.repeat(day_predicted, 40))
     )
     assert p_value_beats_constant(rows) > 0.005
 
 
-def test_a_resample_has_no_p_value_and_the_same_columns(rows):
+def test_what_needs_the_days_in_their_order_is_measured_once(rows):
     drawn = rows.sample(rows.height, with_replacement=True, seed=0)
-    found = score(drawn, ScoreParameters())
-    without = {name for name, value in found.items() if np.isnan(value)}
-    assert without == {"p_value_beats_constant", "turnover_ratio"}  # both need days in their order
-    assert list(found) == list(score(rows, ScoreParameters()))
+    assert np.isfinite(list(score(drawn, ScoreParameters()).values())).all()
+    found = once(rows, ScoreParameters())
+    assert set(found) == {"p_value_beats_constant", "turnover_ratio"}
+    assert not found.keys() & score(rows, ScoreParameters()).keys()
+    none = rows.clear().with_columns(pl.lit(None, pl.Float64).alias("volume_count"))
+    assert np.isnan(list(once(none, ScoreParameters()).values())).all()
 
 
 def test_costs_are_paid_for_what_is_traded(rows):
@@ -137,13 +131,8 @@ def test_the_gate_stays_shut_where_chance_would_do_as_well(p_value, passes):
 
 
 def test_figures_are_drawn_also_where_nothing_can_be_traded(rows, trained):
-    assert set(figures(rows, trained.model)) == {
-        "walk_forward",
-        "chance",
-        "calls",
-        "volatility",
-        "importance",
-        "book",
-    }
+    drawn = figures(rows, trained.model)
+    assert set(drawn) == {"walk_forward", "chance", "predictions", "volatility", "importance", "book"}
+    assert {name: overlapping_words(figure) for name, figure in drawn.items()} == {name: [] for name in drawn}
     index = rows.with_columns(pl.lit(None, pl.Float64).alias("volume_count"))
     assert "book" not in figures(index, trained.model)

@@ -2,7 +2,6 @@
 
 import json
 
-import polars as pl
 import pytest
 from pydantic import ValidationError
 
@@ -10,28 +9,6 @@ from modelyard.monitoring.reference import watched_inputs
 from pipelines.stock_market_prediction.evaluate import predict
 from pipelines.stock_market_prediction.pipeline import PROJECT
 from pipelines.stock_market_prediction.serve import EXAMPLE, StockRequest, decode, encode
-
-
-def request_for(examples, bar_id):
-    """The request that a client would send at this close."""
-    row = examples.row(by_predicate=pl.col("bar_id") == bar_id, named=True)
-    past = examples.filter(pl.col("symbol") == row["symbol"], pl.col("event_time") <= row["event_time"])
-    past = past.sort("event_time").tail(30)
-    prices = {f"{name}s": past[f"{name}_usd"].to_list() for name in ("open", "high", "low", "close")}
-    return StockRequest(
-        days=past["event_time"].dt.to_string("%Y-%m-%d").to_list(),
-        volumes=past["volume_count"].to_list(),
-        market_returns_pct=past["market_return_pct"].to_list(),
-        **prices,
-    )
-
-
-def test_served_answers_are_those_of_the_batch_to_the_bit(trained):
-    rows = trained.rows("test").drop_nulls("return_20d_pct").sample(12, seed=0)
-    requests = [request_for(trained.examples, bar_id) for bar_id in rows["bar_id"]]
-    served = predict(trained.model, decode(requests))
-    assert served.equals(predict(trained.model, rows))
-    assert encode(served)[3] == encode(predict(trained.model, decode(requests[3:4])))[0]
 
 
 def test_what_is_watched_has_no_price_level_and_no_future_in_it(examples):
