@@ -54,7 +54,7 @@ def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> MusicMode
         network = build_network(params)
     result = run_loop(
         network,
-        sequences(rolls, params.sequence_frames),
+        {"frames": sequences(rolls, params.sequence_frames)},
         lambda net, batch: mean_loss(net, batch, params.transpose_semitone),
         params.loop,
         run=run,
@@ -65,27 +65,19 @@ def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> MusicMode
     return MusicModel(params=decided, network=result.network.cpu(), corpus=TrainingCorpus.of(rolls))
 
 
-def sequences(rolls: list[Roll], n_frames: int) -> dict[str, NDArray[np.generic]]:
-    """Returns rolls cut into sequences of at most L frames.
+def sequences(rolls: list[Roll], n_frames: int) -> list[NDArray[np.uint8]]:
+    """Returns rolls cut into sequences of at most L frames, each behind the frame before it (at first: silence).
 
     Args:
         rolls: Each of shape (T, 88).
         n_frames: L.
 
     Returns:
-        ``frames``, uint8 (N, L + 1, 88): the frame before the sequence (silence before the first), then the sequence;
-        ``length``, int64 (N,): frames to learn from, the rest is padding.
+        Arrays of shape (2 to L + 1, 88).
     """
-    n_frames = min(n_frames, max(map(len, rolls)))
-    cuts = [(roll, begin) for roll in rolls for begin in range(0, len(roll), n_frames)]
-    frames = np.zeros((len(cuts), n_frames + 1, N_KEYS), np.uint8)
-    length = np.zeros(len(cuts), np.int64)
-    for row, (roll, begin) in enumerate(cuts):
-        part = roll[begin : begin + n_frames]
-        if begin:
-            frames[row, 0] = roll[begin - 1]
-        frames[row, 1 : len(part) + 1], length[row] = part, len(part)
-    return {"frames": frames, "length": length}
+    silence = np.zeros((1, N_KEYS), np.uint8)
+    padded = [np.concatenate([silence, roll.astype(np.uint8)]) for roll in rolls]
+    return [roll[begin : begin + n_frames + 1] for roll in padded for begin in range(0, len(roll) - 1, n_frames)]
 
 
 def mean_loss(network: RollNetwork, batch: dict[str, Tensor], transpose_semitone: int) -> Tensor:
@@ -96,6 +88,7 @@ def mean_loss(network: RollNetwork, batch: dict[str, Tensor], transpose_semitone
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
+    from modelyard.training.ragged import is_real
     from pipelines.music_generation.network import transpose
 
     frames = batch["frames"].float()
@@ -107,8 +100,8 @@ def mean_loss(network: RollNetwork, batch: dict[str, Tensor], transpose_semitone
         binary_cross_entropy_with_logits(logits.float(), now, reduction="none").sum(dim=2)
         for logits in network(frames[:, :-1], now)
     )
-    is_real = torch.arange(now.shape[1], device=now.device)[None] < batch["length"][:, None]
-    return (sum(losses) * is_real).sum() / is_real.sum()
+    mask = is_real(batch["frames_length"] - 1, now.shape[1])
+    return (sum(losses) * mask).sum() / mask.sum()
 
 
 def nll_per_frame(network: RollNetwork, rolls: list[Roll]) -> float:

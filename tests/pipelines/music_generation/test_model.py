@@ -12,6 +12,7 @@ from pipelines.music_generation.figures import figures, write_sample
 from pipelines.music_generation.model import FitParameters, build_network, load, logits_of, nll_of_frames, save
 from pipelines.music_generation.network import transpose
 from pipelines.music_generation.rolls import N_KEYS, column_of, pitches_of, roll_of, rolls_of
+from pipelines.music_generation.train import mean_loss, sequences
 
 
 def metrics_of(model, rows):
@@ -188,3 +189,27 @@ def test_figures_and_a_sample_are_drawn(trained, tmp_path):
         "piece.wav": b"RIFF",
         "piece.png": b"\x89PNG",
     }
+
+
+def test_sequences_are_all_frames_once_each_behind_the_frame_before():
+    roll = np.random.default_rng(0).random((11, N_KEYS)) < 0.1
+    found = sequences([roll, roll[:1]], 4)
+    assert [len(each) for each in found] == [5, 5, 4, 2]
+    assert np.array_equal(np.concatenate([each[1:] for each in found[:3]]), roll)
+    assert not found[0][0].any()
+    assert np.array_equal(found[1][0], roll[3])
+
+
+def test_padding_and_neighbours_do_not_change_the_loss(trained):
+    long, short = (torch.from_numpy(each) for each in sequences(rolls_of(trained.rows("test"))[:1], 15))
+    padded = torch.nn.utils.rnn.pad_sequence([long, short], batch_first=True)
+    batch = {"frames": padded, "frames_length": torch.tensor([len(long), len(short)])}
+    with torch.no_grad():
+        both = float(mean_loss(trained.model.network, batch, 0))
+        alone = [
+            float(
+                mean_loss(trained.model.network, {"frames": each[None], "frames_length": torch.tensor([len(each)])}, 0)
+            )
+            for each in (long, short)
+        ]
+    assert both == pytest.approx((15 * alone[0] + 9 * alone[1]) / 24, rel=1e-5)
