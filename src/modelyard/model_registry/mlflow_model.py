@@ -154,6 +154,8 @@ def _mlflow_type(name: str, field: "FieldInfo") -> Any:
         return Array(DataType[_TYPES[_plain(inner)]])
     if get_origin(annotation) is Literal:
         annotation = type(get_args(annotation)[0])
+    if isinstance(annotation, type) and issubclass(annotation, str):
+        annotation = str  # such as a picture in base64
     if annotation in _TYPES:
         return DataType[_TYPES[annotation]]
     if getattr(annotation, "__name__", "") in ("datetime", "date", "AwareDatetime"):

@@ -88,16 +88,18 @@ def predictions(logits: Floats, decisions: Decisions) -> pl.DataFrame:
 
     Returns:
         N rows: ``score`` (calibrated probability, float64 in [0, 1]), ``disagreement`` (standard deviation of the
-        networks' own probabilities), ``is_predicted`` (the positive class, at the threshold) and ``is_deferred``
-        (within the margin of the threshold: a person decides).
+        networks' own probabilities), ``margin`` (:func:`margin`), ``is_predicted`` (the positive class, at the
+        threshold) and ``is_deferred`` (nearer to the threshold than ``defer_margin``: a person decides).
     """
     probability = probabilities(logits.mean(axis=0), decisions)
+    distance = margin(probability, decisions)
     return pl.DataFrame(
         {
             "score": probability,
             "disagreement": probabilities(logits, decisions).std(axis=0),
+            "margin": distance,
             "is_predicted": probability >= (decisions.threshold or 0.5),
-            "is_deferred": margin(probability, decisions) < (decisions.defer_margin or 0.0),
+            "is_deferred": distance < (decisions.defer_margin or 0.0),
         }
     )
 

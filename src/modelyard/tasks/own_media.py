@@ -45,7 +45,7 @@ class _File:
 
 
 def read_own_media(
-    path: Path,
+    path: str | Path,
     read: Callable[[bytes], NDArray[Any]],
     *,
     media: str,
@@ -63,7 +63,7 @@ def read_own_media(
     a CSV file may bring ``split`` itself, or ``event_time``, by which the spine then splits.
 
     Args:
-        path: A folder or a CSV file.
+        path: A folder or a CSV file; empty: nothing was configured.
         read: ``read(content)`` returns the values of one file, or raises ``ValueError`` with what is wrong.
         media: Name of the media column, for errors.
         blank: The values of a file that cannot be read.
@@ -84,9 +84,12 @@ def read_own_media(
         DataContractError: There are no such files, none that can be read, or folders or labels that ``classes`` does
             not have.
     """
-    if not path.exists():
-        raise ConfigurationError("The own data are not there.", where=str(path.absolute()), way_out=_way_out(classes))
-    files = _in_folder(path, endings, classes) if path.is_dir() else _in_csv(path, classes)
+    where = Path(path)
+    if path == "":
+        raise ConfigurationError("No own data are named.", where="ingest.path", way_out=_way_out(classes))
+    if not where.exists():
+        raise ConfigurationError("The own data are not there.", where=str(where.absolute()), way_out=_way_out(classes))
+    files = _in_folder(where, endings, classes) if where.is_dir() else _in_csv(where, classes)
     values, digests, problems = zip(*(_read(file, read, media, blank) for file in files), strict=True)
     if all(problems):
         found = f"None of the {len(files):,} files can be read; the first: {problems[0][0]}."

@@ -37,7 +37,8 @@ def test_the_share_that_validation_chose_is_deferred():
     decided = decide(logits, rng.random(1_000) < sigmoid(logits), Decisions(defer_share=0.1))
     found = predictions(logits[None], decided)
     assert found["is_deferred"].mean() == pytest.approx(0.1, abs=0.002)
-    sure = margin(found["score"].to_numpy(), decided)
+    sure = found["margin"].to_numpy()
+    assert np.array_equal(sure, margin(found["score"].to_numpy(), decided))
     assert sure[found["is_deferred"].to_numpy()].max() < sure[~found["is_deferred"].to_numpy()].min()
 
 

@@ -20,7 +20,7 @@ def read(content: bytes) -> np.ndarray:
 
 def own(path, **more):
     about = {"media": "sound", "blank": np.zeros(8, np.uint8), "endings": (".snd",), "key": "sound_id"}
-    return read_own_media(path, read, **about | {"target": "is_ill", "classes": CLASSES} | more)
+    return read_own_media(str(path) if path else "", read, **about | {"target": "is_ill", "classes": CLASSES} | more)
 
 
 @pytest.fixture
@@ -129,6 +129,7 @@ def test_without_classes_all_files_below_are_read(folder):
     ("prepare", "error", "found"),
     [
         (lambda path: path / "nowhere", ConfigurationError, "not there"),
+        (lambda _: None, ConfigurationError, "No own data are named"),
         (lambda path: (path / "empty").mkdir() or path / "empty", DataContractError, "no files ending in .snd"),
         (lambda path: (path / "cats").mkdir() or path, DataContractError, "no class: cats"),
         (lambda path: (path / "x.csv").write_text("name,label\na,ill\n") and path / "x.csv", DataContractError, "file"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
@@ -19,27 +20,31 @@ if TYPE_CHECKING:
 Read = Callable[[bytes], NDArray[np.uint8]]
 
 
-@dataclass(frozen=True)
-class RequestImage:
-    """A picture as a client sent it.
+class RequestImage(str):
+    """A picture as a client sent it: the file's bytes in base64.
 
     Args:
-        text: The file's bytes in base64.
-        read: ``read(content)`` returns the pixels or raises ``ValueError``.
+        text: The text.
+        read: ``read(content)`` returns the pixels of a file's bytes, or raises ``ValueError``.
     """
 
-    text: str
     read: Read
+
+    def __new__(cls, text: str, read: Read) -> Self:
+        """Keeps ``read`` beside the text."""
+        image = super().__new__(cls, text)
+        image.read = read
+        return image
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
-        """The decoded picture; read on first use, which is the validation of the request.
+        """The decoded picture; decoded on first use, which is the validation of the request.
 
         Raises:
             ValueError: The text is no base64, or its bytes are no picture that ``read`` takes.
         """
         try:
-            content = base64.b64decode(self.text, validate=True)
+            content = base64.b64decode(self, validate=True)
         except (binascii.Error, ValueError) as error:
             raise ValueError("the image is no base64 text (the bytes of the file, nothing in front)") from error
         return self.read(content)
@@ -70,7 +75,7 @@ class Base64Image:
         return core_schema.json_or_python_schema(
             json_schema=decode,
             python_schema=core_schema.union_schema([known, decode]),
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda image: image.text),
+            serialization=core_schema.plain_serializer_function_ser_schema(str),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -81,3 +86,21 @@ class Base64Image:
         image = RequestImage(text, self.read)
         image.pixels  # noqa: B018 - the decoded picture stays with the request
         return image
+
+
+def decoded(
+    requests: Sequence[Any], schema: Mapping[str, pl.DataType], shape: tuple[int, ...]
+) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
+    """Returns the columns of requests and the pixels that their validation has decoded.
+
+    Args:
+        requests: N of them, each with an ``image`` (:class:`RequestImage`).
+        schema: Field of the request to the column's type.
+        shape: Of one picture.
+
+    Returns:
+        N rows, and pixels of shape (N, *shape).
+    """
+    rows = {name: [getattr(request, name) for request in requests] for name in schema}
+    pixels = np.array([request.image.pixels for request in requests], np.uint8)
+    return pl.DataFrame(rows, schema=dict(schema)), pixels.reshape(len(requests), *shape)

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_MIN_STD = 0.02
+"""Standard deviation below which a picture is not stretched further: its noise would become its content."""
+
 
 class ResidualBlock(nn.Module):
     """Two convolutions around a short cut (He et al. 2016, https://arxiv.org/abs/1512.03385, figure 3)."""
@@ -39,12 +42,12 @@ class SmallResNet(nn.Module):
         n_blocks: Residual blocks.
         stem_stride: 2 halves large pictures before the first block.
         dropout: Share of pooled channels that are dropped while training.
-        mean: Of the training pictures' values; pictures are standardised with it and with ``std``.
-        std: Their standard deviation.
+        standard: Mean and standard deviation by which all pictures are standardised, kept with the weights. None: each
+            picture by its own, so that exposure, which all of a picture shares, cannot be mistaken for its class.
     """
 
-    mean: Tensor
-    std: Tensor
+    mean: Tensor | None
+    std: Tensor | None
 
     def __init__(
         self,
@@ -55,12 +58,11 @@ class SmallResNet(nn.Module):
         n_blocks: int,
         stem_stride: int = 1,
         dropout: float = 0.0,
-        mean: float = 0.5,
-        std: float = 0.2,
+        standard: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean))
-        self.register_buffer("std", torch.tensor(std))
+        self.register_buffer("mean", None if standard is None else torch.tensor(standard[0]))
+        self.register_buffer("std", None if standard is None else torch.tensor(standard[1]))
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, width, 3, stem_stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
@@ -76,7 +78,10 @@ class SmallResNet(nn.Module):
 
     def features(self, pictures: Tensor) -> Tensor:
         """Returns the maps that the head reads: (B, width * 2 ** n_blocks, H', W')."""
-        maps: Tensor = self.blocks(self.stem((pictures - self.mean) / self.std.clamp(min=0.02)))
+        mean, std = self.mean, self.std
+        if mean is None or std is None:
+            std, mean = torch.std_mean(pictures, dim=(1, 2, 3), keepdim=True)
+        maps: Tensor = self.blocks(self.stem((pictures - mean) / std.clamp(min=_MIN_STD)))
         return maps
 
     def head(self, maps: Tensor) -> Tensor:

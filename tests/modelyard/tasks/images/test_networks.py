@@ -54,12 +54,20 @@ def test_the_network_answers_for_each_picture(n_outputs, shape):
     assert network.features(pictures).shape == (5, 16, 4, 4)
 
 
-def test_a_network_reads_a_picture_relative_to_training():
-    plain = SmallResNet(in_channels=1, n_outputs=1, width=4, n_blocks=1).eval()
-    shifted = SmallResNet(in_channels=1, n_outputs=1, width=4, n_blocks=1, mean=0.6, std=0.4).eval()
-    shifted.load_state_dict(plain.state_dict() | {"mean": torch.tensor(0.6), "std": torch.tensor(0.4)})
+def test_exposure_changes_nothing_and_a_blank_picture_is_no_error():
+    network = SmallResNet(in_channels=1, n_outputs=1, width=4, n_blocks=1).eval()
     pictures = torch.rand(5, 1, 8, 8)
-    assert torch.allclose(shifted((pictures - 0.5) * 2 + 0.6), plain(pictures), atol=1e-5)
+    assert torch.allclose(network(0.5 * pictures + 0.3), network(pictures), atol=1e-5)
+    assert network(torch.ones(1, 1, 8, 8)).isfinite().all()
+
+
+def test_a_network_with_a_standard_keeps_it_with_its_weights():
+    plain = SmallResNet(in_channels=1, n_outputs=1, width=4, n_blocks=1, standard=(0.6, 0.4)).eval()
+    other = SmallResNet(in_channels=1, n_outputs=1, width=4, n_blocks=1, standard=(0.5, 0.2)).eval()
+    pictures = torch.rand(5, 1, 8, 8)
+    assert not torch.allclose(plain(0.5 * pictures + 0.3), plain(pictures), atol=1e-3)
+    other.load_state_dict(plain.state_dict())
+    assert torch.equal(other(pictures), plain(pictures))
 
 
 def test_flat_values_become_planes():

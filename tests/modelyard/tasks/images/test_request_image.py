@@ -4,16 +4,17 @@ import base64
 from typing import Annotated
 
 import numpy as np
+import polars as pl
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from modelyard.tasks.images.request_image import Base64Image, RequestImage
+from modelyard.tasks.images.request_image import Base64Image, RequestImage, decoded
 
-decoded: list[bytes] = []
+seen: list[bytes] = []
 
 
 def read(content: bytes) -> np.ndarray:
-    decoded.append(content)
+    seen.append(content)
     if len(content) != 4:
         raise ValueError("the image has not four pixels")
     return np.frombuffer(content, np.uint8)
@@ -21,6 +22,7 @@ def read(content: bytes) -> np.ndarray:
 
 class Request(BaseModel):
     image: Annotated[RequestImage, Base64Image(read, max_length=40)]
+    place: str = "here"
 
 
 def text(content: bytes) -> str:
@@ -28,20 +30,29 @@ def text(content: bytes) -> str:
 
 
 def test_it_is_decoded_once_however_often_it_is_used():
-    decoded.clear()
+    seen.clear()
     request = Request.model_validate_json(f'{{"image": "{text(b"abcd")}"}}')
     assert [request.image.pixels.tolist() for _ in range(3)] == [list(b"abcd")] * 3
-    assert request.model_dump_json() == f'{{"image":"{text(b"abcd")}"}}'
+    assert request.model_dump_json() == f'{{"image":"{text(b"abcd")}","place":"here"}}'
     assert Request.model_validate(request.model_dump()) == request
     assert Request(image=request.image).image is request.image
-    assert decoded == [b"abcd"] * 2  # once for each validated text
+    assert seen == [b"abcd"] * 2  # once for each validated text
+
+
+def test_requests_become_columns_and_pixels():
+    requests = [Request(image=text(b"abcd"), place="Rome"), Request(image=text(b"efgh"))]
+    rows, pixels = decoded(requests, {"place": pl.String}, (2, 2))
+    assert rows.rows() == [("Rome",), ("here",)]
+    assert pixels.tolist() == [[[97, 98], [99, 100]], [[101, 102], [103, 104]]]
+    rows, pixels = decoded([], {"place": pl.String}, (2, 2))
+    assert (rows.schema, pixels.shape) == ({"place": pl.String}, (0, 2, 2))
 
 
 def test_an_example_is_written_down_without_being_decoded():
-    decoded.clear()
+    seen.clear()
     example = Request.model_construct(image=RequestImage(text(b"abcd"), read))
-    assert example.model_dump(mode="json") == {"image": text(b"abcd")}
-    assert decoded == []
+    assert example.model_dump(mode="json") == {"image": text(b"abcd"), "place": "here"}
+    assert seen == []
 
 
 @pytest.mark.parametrize(
