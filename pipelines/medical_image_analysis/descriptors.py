@@ -1,23 +1,16 @@
-"""What is measured on every picture? Ten numbers that people can check, and that drift monitoring watches."""
+"""What is measured on every radiograph? Ten numbers that people can check, and that drift monitoring watches."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from modelyard.records import Column
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+from modelyard.tasks.images import descriptors
 
 COLUMNS = (
-    Column(name="brightness_ratio", dtype="float64", description="Mean grey value over the largest possible, 255."),
-    Column(name="contrast_ratio", dtype="float64", description="Standard deviation of the grey values over 255."),
-    Column(name="edge_ratio", dtype="float64", description="Mean absolute step between neighbouring pixels over 255."),
-    Column(name="entropy_bit", dtype="float64", description="Entropy of the histogram in 32 bins.", unit="bit"),
+    *descriptors.COLUMNS,
     Column(name="asymmetry_ratio", dtype="float64", description="Mean absolute gap to the mirror image over 255."),
     Column(name="dark_share", dtype="float64", description="Share of pixels below a quarter of the largest value."),
     Column(name="saturated_share", dtype="float64", description="Share of pixels at 0 or 255."),
@@ -31,62 +24,39 @@ COLUMNS = (
 )
 """Columns of the records."""
 
-_N_BINS = 32
+BOUNDS = {
+    **descriptors.BOUNDS,
+    **dict.fromkeys(("asymmetry_ratio", "dark_share", "mass_center_x_ratio", "mass_center_y_ratio"), (0.0, 1.0)),
+    "lung_brightness_ratio": (0.0, 6.0),
+}
+"""Between which values they can lie."""
+
+_LUNG_ROWS, _LUNG_COLUMNS = (0.25, 0.7), ((0.15, 0.4), (0.6, 0.85))
+"""Where lungs usually are, in shares of the side from the top and from the left."""
 
 
 def describe(pictures: NDArray[np.uint8]) -> pl.DataFrame:
-    """Measures pictures.
-
-    Args:
-        pictures: Grey values, shape (N, H, W).
-
-    Returns:
-        :data:`COLUMNS`, N rows.
-    """
-    import numpy as np
-    import polars as pl
-
-    n, height, width = pictures.shape
+    """Returns :data:`COLUMNS` of N grey pictures, shape (N, H, W)."""
+    _, height, width = pictures.shape
     grey = pictures.astype(np.float32) / 255
-    mean = grey.mean(axis=(1, 2))
-    weight = np.maximum(grey.sum(axis=(1, 2)), 1e-6)
-    steps = np.abs(np.diff(grey, axis=1)).mean(axis=(1, 2)) + np.abs(np.diff(grey, axis=2)).mean(axis=(1, 2))
-    lungs = grey[:, round(0.25 * height) : round(0.7 * height), :]
-    lungs = np.concatenate(
-        [
-            lungs[:, :, round(0.15 * width) : round(0.4 * width)],
-            lungs[:, :, round(0.6 * width) : round(0.85 * width)],
-        ],
-        axis=2,
-    )
+    mean, weight = grey.mean(axis=(1, 2)), np.maximum(grey.sum(axis=(1, 2)), 1e-6)
+    top, bottom = (round(share * height) for share in _LUNG_ROWS)
+    both = [grey[:, top:bottom, round(left * width) : round(right * width)] for left, right in _LUNG_COLUMNS]
+    lungs = np.concatenate(both, axis=2).mean(axis=(1, 2))
     measured = {
-        "brightness_ratio": mean,
-        "contrast_ratio": grey.std(axis=(1, 2)),
-        "edge_ratio": steps / 2,
-        "entropy_bit": _entropy(pictures.reshape(n, -1)),
         "asymmetry_ratio": np.abs(grey - grey[:, :, ::-1]).mean(axis=(1, 2)),
         "dark_share": (grey < 0.25).mean(axis=(1, 2)),
         "saturated_share": ((pictures == 0) | (pictures == 255)).mean(axis=(1, 2)),
         "mass_center_x_ratio": grey.sum(axis=1) @ _centres(width) / weight,
         "mass_center_y_ratio": grey.sum(axis=2) @ _centres(height) / weight,
-        "lung_brightness_ratio": np.where(mean > 0, lungs.mean(axis=(1, 2)) / np.maximum(mean, 1e-6), 1.0),
+        "lung_brightness_ratio": np.where(mean > 0, lungs / np.maximum(mean, 1e-6), 1.0),
     }
-    return pl.DataFrame({column.name: measured[column.name].astype(np.float64) for column in COLUMNS})
+    return descriptors.describe(pictures).with_columns(
+        pl.Series(name, values.astype(np.float64)) for name, values in measured.items()
+    )
 
 
-def _centres(n: int) -> Floats:
-    import numpy as np
-
-    centres: Floats = (np.arange(n) + 0.5) / n
+def _centres(n: int) -> NDArray[np.float64]:
+    """Returns the places of n pixels between the edges 0 and 1."""
+    centres: NDArray[np.float64] = (np.arange(n) + 0.5) / n
     return centres
-
-
-def _entropy(flat: NDArray[np.uint8]) -> Floats:
-    """Shannon entropy in bits of each row's histogram."""
-    import numpy as np
-
-    n, size = flat.shape
-    bins = flat // (256 // _N_BINS) + _N_BINS * np.arange(n, dtype=np.int64)[:, None]
-    shares = np.bincount(bins.ravel(), minlength=_N_BINS * n).reshape(n, _N_BINS) / size
-    entropy: Floats = -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1)
-    return entropy + 0.0  # -0.0 of a single grey value becomes 0.0

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
-from modelyard.tasks.ranking import average_precision, roc_auc
-from pipelines.medical_image_analysis.data import IngestParameters
-from pipelines.medical_image_analysis.decisions import calls, probabilities, sensitivity_at
-from pipelines.medical_image_analysis.figures import figures
-from pipelines.medical_image_analysis.model import Inputs, RadiographModel, logits_of
-from pipelines.medical_image_analysis.simulator import true_risks
+from modelyard.tasks.classification import binary_metrics, binned_shares
+from modelyard.tasks.decisions import predictions, selective_metrics, undeferred
+from modelyard.tasks.ensemble import Ensemble
+from modelyard.tasks.ranking import curve
+from pipelines.medical_image_analysis.model import FitParameters, logits_of
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
 
-    Floats = NDArray[np.float64]
-    Booleans = NDArray[np.bool_]
-
-__all__ = ["ScoreParameters", "figures", "floor", "known_ceiling", "predict", "score"]
-
-_CALIBRATION_BINS = 10
-_FLOOR_BINS = 20
+_FIRST = (
+    "roc_auc",
+    "sensitivity_at_specificity",
+    "accuracy",
+    "recall",
+    "specificity",
+    "expected_calibration_error",
+    "selective_accuracy",
+)
+"""The metrics that a summary shows."""
 
 
 class ScoreParameters(Parameters):
     """How the metrics look at errors."""
 
-    specificity: float = Field(0.9, gt=0, lt=1, description="At this specificity the sensitivity is told.")
+    specificity: float = Field(0.9, gt=0, lt=1, description="At this specificity the sensitivity is reported.")
     treat_probability: float = Field(
         0.3,
         gt=0,
@@ -41,33 +42,18 @@ class ScoreParameters(Parameters):
     )
 
 
-def predict(model: RadiographModel, examples: pl.DataFrame) -> pl.DataFrame:
+def predict(model: Ensemble[FitParameters], examples: pl.DataFrame) -> pl.DataFrame:
     """How likely each exam shows a pneumonia, and whether the model dares to say so.
 
     Args:
         model: A trained model.
-        examples: Has ``image`` and the scanner's levels, at least one row.
+        examples: Has ``image``, at least one row.
 
     Returns:
-        Row for row: ``score`` (calibrated probability, float64 in [0, 1]), ``disagreement`` (standard deviation of the
-        networks' own probabilities), ``is_called`` (pneumonia, at the model's threshold) and ``is_referred`` (too
-        near the threshold: a person decides).
+        Row for row the columns of :func:`modelyard.tasks.decisions.predictions`: ``score``, ``disagreement``,
+        ``margin``, ``is_predicted`` (pneumonia), ``is_deferred`` (a person decides).
     """
-    import numpy as np
-    import polars as pl
-
-    inputs, decisions = Inputs.of(examples), model.params.decisions
-    logits = np.stack([logits_of(network, inputs) for network in model.networks])
-    probability = probabilities(logits.mean(axis=0), decisions)
-    is_called, is_referred = calls(probability, decisions)
-    return pl.DataFrame(
-        {
-            "score": probability,
-            "disagreement": probabilities(logits, decisions).std(axis=0),
-            "is_called": is_called,
-            "is_referred": is_referred,
-        }
-    )
+    return predictions(logits_of(model.networks, examples), model.params.decisions)
 
 
 def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
@@ -78,86 +64,51 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
         params: See :class:`ScoreParameters`.
 
     Returns:
-        ``roc_auc``, ``average_precision``, ``sensitivity_at_specificity``; at the model's threshold ``accuracy``,
-        ``balanced_accuracy``, ``sensitivity``, ``specificity``; ``log_loss``, ``brier_score``,
-        ``expected_calibration_error``; ``net_benefit`` at ``treat_probability``; of selective prediction
-        ``referred_share``, ``accuracy_when_sure`` and ``risk_coverage_area``. NaN where the rows cannot answer.
+        Those of :func:`modelyard.tasks.classification.binary_metrics` and
+        :func:`modelyard.tasks.decisions.selective_metrics`, ``sensitivity_at_specificity`` and ``net_benefit`` at
+        ``treat_probability``. NaN where the rows cannot answer.
     """
-    import numpy as np
-
-    is_ill, probability = rows["is_pneumonia"].to_numpy(), rows["score"].to_numpy()
-    is_called, is_referred = rows["is_called"].to_numpy(), rows["is_referred"].to_numpy()
-    ranking = {
-        "roc_auc": roc_auc(is_ill, probability),
-        "average_precision": average_precision(is_ill, probability),
-        "sensitivity_at_specificity": sensitivity_at(is_ill, probability, params.specificity),
+    names = ("is_pneumonia", "score", "is_predicted", "is_deferred", "margin")
+    is_pneumonia, probability, is_predicted, is_deferred, margin = (rows[name].to_numpy() for name in names)
+    treat = np.array([params.treat_probability])
+    found = {
+        **binary_metrics(is_pneumonia, probability, is_predicted),
+        "sensitivity_at_specificity": sensitivity_at(is_pneumonia, probability, params.specificity),
+        "net_benefit": float(net_benefit(is_pneumonia, probability, treat)[0]) if rows.height else float("nan"),
+        **selective_metrics(is_predicted == is_pneumonia, margin, is_deferred),
     }
-    if not rows.height:
-        return ranking
-    is_right = is_called == is_ill
-    sensitivity, specificity = _share(is_called, is_ill), _share(~is_called, ~is_ill)
-    return {
-        **ranking,
-        "accuracy": float(is_right.mean()),
-        "balanced_accuracy": (sensitivity + specificity) / 2,
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-        **_calibration(is_ill, probability),
-        "net_benefit": float(net_benefit(is_ill, probability, np.array([params.treat_probability]))[0]),
-        "referred_share": float(is_referred.mean()),
-        "accuracy_when_sure": _share(is_right, ~is_referred),
-        "risk_coverage_area": float(risks(is_right, probability).mean()),
-    }
+    return {name: found[name] for name in _FIRST} | found
 
 
-def _share(is_true: Booleans, among: Booleans) -> float:
-    return float(is_true[among].mean()) if among.any() else float("nan")
-
-
-def _calibration(is_ill: Booleans, probability: Floats) -> dict[str, float]:
-    """Proper scores, and the mean gap between promised and seen shares over bins of equally many rows."""
-    import numpy as np
-
-    label, bounded = is_ill.astype(np.float64), np.clip(probability, 1e-12, 1 - 1e-12)
-    order = np.argsort(probability, kind="stable")
-    edges = np.unique(np.linspace(0, len(order), _CALIBRATION_BINS + 1).astype(np.int64))
-    gaps = np.add.reduceat((label - probability)[order], edges[:-1])
-    return {
-        "log_loss": float(-np.mean(np.where(is_ill, np.log(bounded), np.log1p(-bounded)))),
-        "brier_score": float(np.mean((probability - label) ** 2)),
-        "expected_calibration_error": float(np.abs(gaps).sum() / len(order)),
-    }
-
-
-def net_benefit(is_ill: Booleans, probability: Floats, thresholds: Floats) -> Floats:
-    """True positives minus false ones weighted by the threshold's odds, for each exam (Vickers and Elkin 2006).
-
-    https://doi.org/10.1177/0272989X06295361. Treating nobody has 0.
+def sensitivity_at(is_ill: Booleans, probability: Floats, specificity: float) -> float:
+    """Returns the largest share of ill exams found by a threshold that alarms few others.
 
     Args:
         is_ill: Shape (N,).
         probability: Shape (N,).
-        thresholds: Probabilities from which on one would treat, shape (K,), each in (0, 1).
+        specificity: Least share of the other exams that are not alarmed.
+    """
+    _, true_positives, false_positives = curve(is_ill, probability)
+    if not len(is_ill) or not true_positives[-1] or not false_positives[-1]:
+        return float("nan")
+    is_allowed = 1 - false_positives / false_positives[-1] >= specificity - 1e-12
+    return float(true_positives[is_allowed].max() / true_positives[-1])
 
-    Returns:
-        Shape (K,).
+
+def net_benefit(is_ill: Booleans, probability: Floats, thresholds: Floats) -> Floats:
+    """Returns true positives minus false ones weighted by the threshold's odds, for each exam; shape (K,).
+
+    Vickers and Elkin 2006, https://doi.org/10.1177/0272989X06295361. Treating nobody has 0.
+
+    Args:
+        is_ill: Shape (N,), N > 0.
+        probability: Shape (N,).
+        thresholds: Probabilities from which on one would treat, shape (K,), each in (0, 1).
     """
     is_treated = probability[None, :] >= thresholds[:, None]
-    hits, alarms = (is_treated & is_ill).mean(axis=1), (is_treated & ~is_ill).mean(axis=1)
-    benefit: Floats = hits - alarms * thresholds / (1 - thresholds)
+    true_positives, false_positives = (is_treated & is_ill).mean(axis=1), (is_treated & ~is_ill).mean(axis=1)
+    benefit: Floats = true_positives - false_positives * thresholds / (1 - thresholds)
     return benefit
-
-
-def risks(is_right: Booleans, probability: Floats) -> Floats:
-    """Share of wrong calls among the k surest exams, for k = 1 to N; its mean is the area under the curve.
-
-    Geifman and El-Yaniv 2017, https://arxiv.org/abs/1705.08500; sure is who is far from one half.
-    """
-    import numpy as np
-
-    order = np.argsort(-np.abs(probability - 0.5), kind="stable")
-    wrong: Floats = np.cumsum(~is_right[order]) / np.arange(1, len(order) + 1)
-    return wrong
 
 
 def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
@@ -168,33 +119,7 @@ def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
         test: Has ``lung_brightness_ratio``.
 
     Returns:
-        The columns of :func:`predict`; nothing is referred.
+        The columns of :func:`predict`; nothing is deferred.
     """
-    import numpy as np
-    import polars as pl
-
-    inner = np.quantile(train["lung_brightness_ratio"], np.linspace(0, 1, _FLOOR_BINS + 1)[1:-1])
-    seen, asked = (np.searchsorted(inner, rows["lung_brightness_ratio"].to_numpy()) for rows in (train, test))
-    counts = np.bincount(seen, minlength=_FLOOR_BINS)
-    ill = np.bincount(seen, weights=train["is_pneumonia"].to_numpy(), minlength=_FLOOR_BINS)
-    probability = ((ill + 1) / (counts + 2))[asked]
-    return pl.DataFrame({"score": probability, "disagreement": 0.0, "is_called": probability >= 0.5}).with_columns(
-        pl.lit(False).alias("is_referred")
-    )
-
-
-def known_ceiling(params: IngestParameters) -> dict[str, float]:
-    """How good any model can be on simulated exams: its AUC and accuracy if it knew each exam's true risk.
-
-    Labels are drawn with that risk and depend on the picture in no other way, so nothing in a picture says more.
-
-    Args:
-        params: Those of a run with ``source: simulated``; its test rows are the last 15 % of the exams.
-
-    Returns:
-        ``roc_auc`` and ``accuracy``.
-    """
-    risk, is_ill = true_risks(params.simulation)
-    n_test = round(0.15 * len(risk))
-    risk, is_ill = risk[-n_test:], is_ill[-n_test:]
-    return {"roc_auc": roc_auc(is_ill, risk), "accuracy": float(((risk >= 0.5) == is_ill).mean())}
+    seen, asked = (rows["lung_brightness_ratio"].to_numpy() for rows in (train, test))
+    return undeferred(binned_shares(seen, train["is_pneumonia"].to_numpy(), asked))

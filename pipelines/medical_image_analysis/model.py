@@ -1,117 +1,81 @@
-"""What is registered: a few networks that vote, calibrated into one probability, with two thresholds.
-
-probability = sigmoid(slope * mean of the networks' log-odds + intercept); from ``threshold`` on the exam is called
-pneumonia; within ``refer_margin`` of it (in log-odds) the model does not decide, and a person does.
-"""
+"""What is registered: a few small residual networks that vote, calibrated, with a threshold and a margin around it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from modelyard.errors import StorageError
-from modelyard.files import write_text
-from pipelines.medical_image_analysis.features import LEVELS
-from pipelines.medical_image_analysis.pictures import SIDE
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field
+
+from modelyard.tasks.ensemble import Ensemble, ensemble_logits, load_ensemble
+from modelyard.tasks.images.augmentation import AugmentationParameters
+from modelyard.tasks.images.binary_classifier import ClassifierParameters
+from modelyard.training.parameters import LoopParameters
+from pipelines.medical_image_analysis.data import FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from torch import Tensor
 
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-    from pipelines.medical_image_analysis.network import RadiographNetwork
-    from pipelines.medical_image_analysis.train import FitParameters
-
-    Floats = NDArray[np.float64]
+    from modelyard.tasks.images.resnet import SmallResNet
 
 
-class Inputs(NamedTuple):
-    """What the networks read of N exams.
+class FitParameters(ClassifierParameters):
+    """Everything that training needs."""
 
-    Args:
-        pixels: Grey values, uint8 of shape (N, 784).
-        levels: The scanner's brightness and contrast, float32 of shape (N, 2), NaN where not known.
-    """
-
-    pixels: NDArray[np.uint8]
-    levels: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, examples: pl.DataFrame) -> Inputs:
-        """Reads them from examples or decoded requests."""
-        import polars as pl
-
-        levels = examples.select(pl.col(name).cast(pl.Float32).fill_null(float("nan")) for name in LEVELS)
-        return cls(examples["image"].to_numpy(), levels.to_numpy())
-
-
-@dataclass(frozen=True, kw_only=True)
-class RadiographModel:
-    """A trained model.
-
-    Args:
-        params: What it was fitted with; everything that validation rows decided is filled in.
-        networks: In evaluation mode.
-    """
-
-    params: FitParameters
-    networks: Sequence[RadiographNetwork]
-
-
-def logits_of(network: RadiographNetwork, inputs: Inputs) -> Floats:
-    """A network's log-odds of pneumonia, shape (N,)."""
-    import numpy as np
-
-    from modelyard.training.prediction import predict
-    from pipelines.medical_image_analysis.network import as_pictures
-
-    logits = predict(
-        network,
-        inputs._asdict(),
-        forward=lambda net, batch: net(as_pictures(batch["pixels"], SIDE), batch["levels"]),
-        batch_size=256,
+    ensemble_size: int = Field(2, ge=1, le=50, description="Networks that vote; they differ in their seed.")
+    loop: LoopParameters = Field(
+        LoopParameters(epochs=12, patience=6, batch_size=64, learning_rate=3e-3, weight_decay=0.02),
+        description="Training of each network.",
     )
-    return logits.astype(np.float64)
+    augmentation: AugmentationParameters = Field(
+        AugmentationParameters(
+            rotation_deg=10,
+            translation_share=0.08,
+            scale_share=0.1,
+            contrast_share=0.2,
+            brightness_share=0.08,
+            noise=0.01,
+        ),
+        description="How training pictures are varied: never mirrored, as the heart would change sides.",
+    )
 
 
-def build_network(params: FitParameters, usual_levels: tuple[float, float] = (0.5, 0.2)) -> RadiographNetwork:
-    """An untrained network; its first weights are drawn from torch's generator."""
-    from pipelines.medical_image_analysis.network import RadiographNetwork
+def build_network(params: FitParameters, mean: float = 0.5, std: float = 0.2) -> SmallResNet:
+    """Returns an untrained network; its first weights are drawn from torch's generator.
 
-    return RadiographNetwork(width=params.width, dropout=params.dropout, usual_levels=usual_levels)
+    Args:
+        params: Its shape.
+        mean: Of the training pictures, 0 to 1; ``std``, their standard deviation. Loaded weights bring their own.
+        std: See ``mean``.
+    """
+    from modelyard.tasks.images.resnet import SmallResNet
+
+    standard = (mean, std) if params.standardise_by == "training" else None
+    shape = {"in_channels": 1, "n_outputs": 1, "width": params.width, "n_blocks": 2}
+    return SmallResNet(**shape, dropout=params.dropout, standard=standard)
 
 
-def save(model: RadiographModel, folder: Path) -> None:
-    """Writes ``network_<n>.safetensors`` and ``params.json`` into an empty folder."""
-    from modelyard.training.weights import save_weights
+def to_pictures(pixels: Tensor) -> Tensor:
+    """Returns flat grey values (B, 784) of 0 to 255 as pictures (B, 1, 28, 28) of 0 to 1."""
+    from modelyard.tasks.images.resnet import as_pictures
 
-    for number, network in enumerate(model.networks):
-        save_weights(network, folder / f"network_{number}.safetensors")
-    write_text(folder / "params.json", model.params.model_dump_json(indent=2))
+    return as_pictures(pixels, FORMAT.shape)
 
 
-def load(folder: Path) -> RadiographModel:
-    """Reads what :func:`save` wrote; the model answers the same, to the bit.
+def logits_of(networks: Sequence[SmallResNet], examples: pl.DataFrame) -> NDArray[np.float64]:
+    """Returns each network's log-odds of pneumonia for the rows' ``image``, shape (M, N)."""
+    pixels = {"pixels": examples["image"].to_numpy()}
+    return ensemble_logits(networks, pixels, lambda network, batch: network(to_pictures(batch["pixels"])))
+
+
+def load(folder: Path) -> Ensemble[FitParameters]:
+    """Reads what :func:`modelyard.tasks.ensemble.save_ensemble` wrote; the model answers the same, to the bit.
 
     Raises:
         StorageError: A file is missing or damaged.
     """
-    from modelyard.training.weights import load_weights
-    from pipelines.medical_image_analysis.train import FitParameters
-
-    try:
-        params = FitParameters.model_validate_json((folder / "params.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise StorageError(
-            f"The model cannot be read: {str(error).splitlines()[0]}",
-            where=str(folder),
-            way_out="train again or restore the folder",
-        ) from error
-    networks = [
-        load_weights(build_network(params), folder / f"network_{number}.safetensors").eval()
-        for number in range(params.n_networks)
-    ]
-    return RadiographModel(params=params, networks=networks)
+    return load_ensemble(folder, FitParameters, build_network)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+import polars as pl
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from modelyard.tasks.earlier_rows import UNKNOWN
-from pipelines.medical_image_analysis.features import LEVELS
-from pipelines.medical_image_analysis.pictures import SIDE, read_picture
+from modelyard.tasks.images.request_image import Base64Image, RequestImage, decoded
+from pipelines.medical_image_analysis.data import FORMAT, UNKNOWN, read_radiograph, with_pictures
 
-if TYPE_CHECKING:
-    import polars as pl
-
-_LARGEST_TEXT = 28_000_000
-"""Characters of base64: 20 MB of PNG."""
+MAX_TEXT = 6_700_000
+"""Characters of base64: 5 MB of PNG. The server refuses requests of more than 8 MB."""
 
 
 class ExamRequest(BaseModel):
@@ -25,25 +20,12 @@ class ExamRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    image: str = Field(
-        max_length=_LARGEST_TEXT,
-        description=f"PNG or JPEG in base64: one channel of grey with 8 bits, at least {SIDE} x {SIDE} pixels; the"
+    image: Annotated[RequestImage, Base64Image(read_radiograph, MAX_TEXT)] = Field(
+        description=f"PNG or JPEG in base64: grey with 8 bits, at least {FORMAT.side} x {FORMAT.side} pixels; the"
         " central square is used.",
     )
     event_time: AwareDatetime | None = Field(None, description="When it was taken, with its offset from UTC.")
     scanner_id: str = Field(UNKNOWN, description="What took it.")
-    scanner_brightness_28d: float | None = Field(
-        None, ge=0, le=1, description="Mean brightness of the scanner's exams of the last 28 days, 0 to 1."
-    )
-    scanner_contrast_28d: float | None = Field(
-        None, ge=0, le=1, description="Mean contrast of the scanner's exams of the last 28 days, 0 to 1."
-    )
-
-    @field_validator("image")
-    @classmethod
-    def _is_a_radiograph(cls, text: str) -> str:
-        read_picture(_bytes_of(text))
-        return text
 
 
 class ExamResponse(BaseModel):
@@ -51,7 +33,7 @@ class ExamResponse(BaseModel):
 
     pneumonia_probability: float = Field(description="Calibrated probability of pneumonia.")
     answer: Literal["pneumonia", "no pneumonia", "ask a person"] = Field(
-        description="`ask a person` where the model is too unsure to call it."
+        description="`ask a person` where the model is too unsure to decide."
     )
     disagreement: float = Field(description="Standard deviation of the networks' own probabilities.")
 
@@ -66,34 +48,15 @@ _EXAMPLE_JPEG = (
 )
 
 EXAMPLE = ExamRequest.model_construct(
-    image=_EXAMPLE_JPEG,
-    event_time=None,
-    scanner_id="scanner_1",
-    scanner_brightness_28d=0.46,
-    scanner_contrast_28d=0.19,
+    image=RequestImage(_EXAMPLE_JPEG, read_radiograph), event_time=None, scanner_id="scanner_1"
 )
-"""A valid request (not validated here: that would import numpy with every command): a simulated chest."""
+"""A valid request (not decoded here: that would import Pillow with every command): a simulated chest."""
 
 
 def decode(requests: Sequence[ExamRequest]) -> pl.DataFrame:
-    """Requests to a frame that ``predict`` takes, row for row, with what is measured on each picture.
-
-    Raises:
-        ValueError: An image cannot be read.
-    """
-    import numpy as np
-    import polars as pl
-
-    from pipelines.medical_image_analysis.data import with_pictures
-
-    schema: dict[str, Any] = {
-        "event_time": pl.Datetime("us", "UTC"),
-        "scanner_id": pl.String,
-        **dict.fromkeys(LEVELS, pl.Float64),
-    }
-    rows = pl.DataFrame([{name: getattr(request, name) for name in schema} for request in requests], schema=schema)
-    pictures = [read_picture(_bytes_of(request.image)) for request in requests]
-    return with_pictures(rows, np.stack(pictures) if pictures else np.zeros((0, SIDE, SIDE), np.uint8))
+    """Requests to a frame that ``predict`` takes, row for row, with what is measured on each picture."""
+    schema: dict[str, pl.DataType] = {"event_time": pl.Datetime("us", "UTC"), "scanner_id": pl.String()}
+    return with_pictures(*decoded(requests, schema, FORMAT.shape))
 
 
 def encode(predictions: pl.DataFrame) -> list[ExamResponse]:
@@ -101,15 +64,8 @@ def encode(predictions: pl.DataFrame) -> list[ExamResponse]:
     return [
         ExamResponse(
             pneumonia_probability=row["score"],
-            answer="ask a person" if row["is_referred"] else "pneumonia" if row["is_called"] else "no pneumonia",
+            answer="ask a person" if row["is_deferred"] else "pneumonia" if row["is_predicted"] else "no pneumonia",
             disagreement=row["disagreement"],
         )
         for row in predictions.iter_rows(named=True)
     ]
-
-
-def _bytes_of(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("the image is no base64 text (the bytes of the file, nothing in front)") from error

@@ -10,19 +10,19 @@ own exposure.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
 
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
-from pipelines.medical_image_analysis.pictures import SIDE
+from modelyard.tasks.ranking import roc_auc
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
+Floats = NDArray[np.float32]
 
-    Floats = NDArray[np.float32]
+SIDE = 28
+"""Pixels on each side of a picture, as in PneumoniaMNIST."""
 
 _RISK_SLOPE, _RISK_CENTRE = 9.0, 0.45
 """True risk = sigmoid(slope * (severity - centre)): an exam without any cloud has 1.7 %, a severe one nearly 100 %."""
@@ -53,9 +53,6 @@ def simulate(params: SimulationParameters) -> tuple[pl.DataFrame, NDArray[np.uin
         ``severity`` and ``true_risk``, the probability with which ``is_pneumonia`` was drawn), and the pictures,
         shape (N, 28, 28).
     """
-    import numpy as np
-    import polars as pl
-
     rng, n = np.random.default_rng([params.seed, 1]), params.n_exams
     severity, true_risk, is_pneumonia = _patients(params)
     scanner = rng.integers(0, params.n_scanners, n)
@@ -78,15 +75,24 @@ def simulate(params: SimulationParameters) -> tuple[pl.DataFrame, NDArray[np.uin
 
 
 def true_risks(params: SimulationParameters) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """What :func:`simulate` draws labels with, and the labels, both of shape (N,), in time; without any pixels."""
+    """Returns what :func:`simulate` draws labels with, and the labels, both of shape (N,), in time; without pixels."""
     _, true_risk, is_pneumonia = _patients(params)
     return true_risk, is_pneumonia
 
 
+def known_ceiling(params: SimulationParameters) -> dict[str, float]:
+    """Returns AUC and accuracy of a model that knows each exam's true risk, on the last 15 % of the exams.
+
+    Labels are drawn with that risk and depend on the picture in no other way, so nothing in a picture says more.
+    """
+    risk, is_pneumonia = true_risks(params)
+    n_test = round(0.15 * len(risk))
+    risk, is_pneumonia = risk[-n_test:], is_pneumonia[-n_test:]
+    return {"roc_auc": roc_auc(is_pneumonia, risk), "accuracy": float(((risk >= 0.5) == is_pneumonia).mean())}
+
+
 def _patients(params: SimulationParameters) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Severity, true risk and label of each exam, shape (N,)."""
-    import numpy as np
-
     rng, n = np.random.default_rng([params.seed, 0]), params.n_exams
     is_ill = rng.random(n) < params.ill_share
     severity = np.where(is_ill, 0.35 + rng.gamma(2.0, 0.25, n), rng.exponential(0.1, n))
@@ -96,8 +102,6 @@ def _patients(params: SimulationParameters) -> tuple[NDArray[np.float64], NDArra
 
 def _chests(severity: Floats, rng: np.random.Generator) -> Floats:
     """Ideal pictures, black 0 and white 1, shape (N, 28, 28)."""
-    import numpy as np
-
     n = len(severity)
     x, y = _body_coordinates(n, rng)
     height = rng.normal(1, 0.08, (2, n, 1, 1)).astype(np.float32)
@@ -120,8 +124,6 @@ def _chests(severity: Floats, rng: np.random.Generator) -> Floats:
 
 def _body_coordinates(n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Coordinates of the pixels in each body's own frame, -1 to 1 from edge to edge, shape (N, 28, 28)."""
-    import numpy as np
-
     edge = ((np.arange(SIDE) + 0.5) / SIDE * 2 - 1).astype(np.float32)
     y, x = np.meshgrid(edge, edge, indexing="ij")
     shift_x, shift_y = rng.normal(0, 0.05, (2, n, 1, 1)).astype(np.float32)
@@ -134,8 +136,6 @@ def _body_coordinates(n: int, rng: np.random.Generator) -> tuple[Floats, Floats]
 
 def _clouds(severity: Floats, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
     """Consolidations, shape (N, 28, 28): their sizes times densities add up to the severity."""
-    import numpy as np
-
     n = len(severity)
     parts = rng.dirichlet(np.full(_N_CLOUDS, 0.8), n).astype(np.float32)
     total = np.zeros_like(x)
@@ -153,8 +153,6 @@ def _exposed(
     chests: Floats, scanner: NDArray[np.int64], brighter: Floats, params: SimulationParameters, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """What each exam's scanner makes of it: gain, offset, drift, noise, eight bits."""
-    import numpy as np
-
     gain = rng.uniform(0.85, 1.1, params.n_scanners).astype(np.float32)[scanner][:, None, None]
     offset = rng.uniform(0.02, 0.14, params.n_scanners).astype(np.float32)[scanner][:, None, None]
     noise = params.noise * rng.standard_normal(chests.shape, dtype=np.float32)

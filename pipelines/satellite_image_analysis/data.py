@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 
-from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.errors import DataContractError
 from modelyard.parameters import SourceParameters
 from modelyard.records import Column, Contract, Media
+from modelyard.tasks.classification import class_balance_expectations
+from modelyard.tasks.images.decoding import ENDINGS, ImageFormat, read_image
+from modelyard.tasks.images.descriptors import bounds_expectations
+from modelyard.tasks.own_media import read_own_media
 from pipelines.satellite_image_analysis import descriptors
-from pipelines.satellite_image_analysis.own_tiles import place_in_name, read_own_tiles
-from pipelines.satellite_image_analysis.pictures import CHANNELS, SIDE, read_tile
-from pipelines.satellite_image_analysis.places import with_new_places, with_places
-from pipelines.satellite_image_analysis.simulator import SimulationParameters, simulate
+from pipelines.satellite_image_analysis.places import with_coordinates, with_new_places, with_places
+from pipelines.satellite_image_analysis.simulator import SIDE, SimulationParameters, simulate
 
 if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
     from great_expectations.expectations.expectation import Expectation
-    from numpy.typing import NDArray
+
+FORMAT = ImageFormat(side=SIDE, channels=3, crop="none", max_bytes=300_000)
+"""Of every tile, six times an uncompressed one at most; resizing would change how large a house is."""
 
 CONTRACT = Contract(
     key="tile_id",
@@ -49,7 +53,7 @@ CONTRACT = Contract(
         Media(
             name="image",
             dtype="uint8",
-            shape=(SIDE, SIDE, CHANNELS),
+            shape=FORMAT.shape,
             description="Red, green, blue of 0 to 255, (H, W, C), rows from the north.",
         ),
     ),
@@ -70,12 +74,11 @@ class IngestParameters(SourceParameters):
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")
     dataset: Literal["hurricane_damage"] = Field("hurricane_damage", description="Public data set.")
     simulation: SimulationParameters = Field(SimulationParameters(), description="The simulated coast.")
-    path: str = Field("", description="Own data: a folder with a sub-folder for each class, or a CSV file.")
     classes: Mapping[str, bool] = Field(
         {"no_damage": False, "damage": True},
         description="Own data: name of a sub-folder or label to whether it means damage.",
     )
-    fewest_share: float = Field(
+    min_share: float = Field(
         0.02, ge=0, lt=0.5, description="Share of the rarer class below which the labels cannot be right."
     )
 
@@ -100,36 +103,56 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
             return with_tiles(with_places(rows.drop("severity", "true_risk")), tiles)
         case "public":
             rows, tiles = _public(params.dataset)
-            return with_tiles(with_new_places(with_places(rows)), tiles)
         case "own":
-            if not params.path:
-                raise ConfigurationError(
-                    "No own tiles are named.",
-                    where="satellite_image_analysis.ingest.path",
-                    way_out="set it to a folder with a sub-folder for each class, or to a CSV file",
-                )
-            rows, tiles = read_own_tiles(Path(params.path), params.classes)
-            return with_tiles(with_new_places(with_places(rows)), tiles)
+            rows, tiles = _own(params)
+    return with_tiles(with_new_places(with_places(with_coordinates(rows))), tiles)
+
+
+def read_tile(content: bytes) -> NDArray[np.uint8]:
+    """Returns red, green and blue of a PNG or JPEG file, shape (128, 128, 3).
+
+    Raises:
+        ValueError: The bytes are no such image (see :func:`modelyard.tasks.images.decoding.read_image`), or a grey one.
+    """
+    pixels = read_image(content, FORMAT)
+    if (pixels == pixels[..., :1]).all():
+        raise ValueError("the image is grey: water and grass are told apart by their colours")
+    return pixels
 
 
 def with_tiles(rows: pl.DataFrame, tiles: NDArray[np.uint8]) -> pl.DataFrame:
-    """Puts tiles, shape (N, H, W, 3), and what is measured on them beside the N rows they belong to."""
-    import polars as pl
-
-    image = pl.Series("image", tiles.reshape(len(tiles), -1))
+    """Returns rows with their tiles, shape (N, H, W, 3), and what is measured on these."""
+    image = pl.Series("image", tiles.reshape(len(tiles), SIDE * SIDE * 3))
     return rows.hstack(descriptors.describe(tiles)).hstack([image])
 
 
-def _public(name: str) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
-    import numpy as np
-    import polars as pl
+def _own(params: IngestParameters) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
+    rows, tiles = read_own_media(
+        params.path,
+        read_tile,
+        media="image",
+        blank=FORMAT.blank,
+        endings=ENDINGS,
+        key="tile_id",
+        target="is_damaged",
+        classes=params.classes,
+        columns=("longitude_deg", "latitude_deg"),
+    )
+    return rows, np.stack(tiles)
 
+
+def _public(name: str) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
     from modelyard.public_data.fetch import fetch
 
     folder = fetch(name)
     files = [(split, file) for split, part in _FOLDERS.items() for file in sorted((folder / part).glob("*/*.jpeg"))]
-    types = {"longitude_deg": pl.Float64, "latitude_deg": pl.Float64}
-    rows = pl.DataFrame(list(_rows(files, folder)), schema_overrides=types)
+    rows = pl.DataFrame(
+        {
+            "tile_id": [file.relative_to(folder).as_posix() for _, file in files],
+            "is_damaged": [file.parent.name == "damage" for _, file in files],
+            "split": [split for split, _ in files],
+        }
+    ).with_columns(pl.lit(_PUBLISHED, dtype=pl.Datetime("us", "UTC")).alias("event_time"))
     counts = rows.group_by("split").agg(pl.len(), pl.col("is_damaged").sum())
     found = {split: (n, n_damaged) for split, n, n_damaged in counts.iter_rows()}
     if found != _OFFICIAL_COUNTS:
@@ -138,20 +161,7 @@ def _public(name: str) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
             where=str(folder),
             way_out=f"kedro data verify {name}",
         )
-    tiles = np.stack([read_tile(file.read_bytes()) for _, file in files])
-    return rows.with_columns(pl.lit(_PUBLISHED, dtype=pl.Datetime("us", "UTC")).alias("event_time")), tiles
-
-
-def _rows(files: list[tuple[str, Path]], folder: Path) -> Iterator[dict[str, object]]:
-    for split, file in files:
-        longitude, latitude = place_in_name(file.stem)
-        yield {
-            "tile_id": file.relative_to(folder).as_posix(),
-            "longitude_deg": longitude,
-            "latitude_deg": latitude,
-            "is_damaged": file.parent.name == "damage",
-            "split": split,
-        }
+    return rows, np.stack([read_tile(file.read_bytes()) for _, file in files])
 
 
 def expectations(params: IngestParameters) -> list[Expectation]:
@@ -162,36 +172,13 @@ def expectations(params: IngestParameters) -> list[Expectation]:
     """
     import great_expectations.expectations as gxe
 
-    bounds = [
-        ("longitude_deg", -180.0, 180.0),
-        ("latitude_deg", -90.0, 90.0),
-        ("entropy_bit", 0.0, 5.0),
-        ("green_excess_ratio", -2.0, 2.0),
-        ("red_blue_ratio", -1.0, 1.0),
-        *((name, 0.0, 1.0) for name in ("brightness_ratio", "contrast_ratio", "edge_ratio", "saturation_ratio")),
-        *((name, 0.0, 1.0) for name in ("smooth_share", "haze_ratio")),
-    ]
+    bounds = {"longitude_deg": (-180.0, 180.0), "latitude_deg": (-90.0, 90.0), **descriptors.BOUNDS}
     return [
-        *(
-            gxe.ExpectColumnValuesToBeBetween(
-                column=name, min_value=low, max_value=high, description=f"'{name}' lies between {low:g} and {high:g}."
-            )
-            for name, low, high in bounds
-        ),
+        *bounds_expectations(bounds),
         gxe.ExpectColumnValuesToBeBetween(
             column="contrast_ratio",
             min_value=0.005,
             description="A tile of nearly one grey value shows no building: a cloud, or the edge of a scene.",
         ),
-        gxe.ExpectColumnDistinctValuesToContainSet(
-            column="is_damaged",
-            value_set=[True, False],
-            description="There are damaged and whole buildings: from one class nothing can be learned.",
-        ),
-        gxe.ExpectColumnMeanToBeBetween(
-            column="is_damaged",
-            min_value=params.fewest_share,
-            max_value=1 - params.fewest_share,
-            description=f"Each class has at least {params.fewest_share:.0%} of the tiles: else labels were mixed up.",
-        ),
+        *class_balance_expectations("is_damaged", params.min_share),
     ]

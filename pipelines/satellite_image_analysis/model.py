@@ -1,119 +1,94 @@
-"""What is registered: a few networks that vote on several views of a tile, calibrated into one probability.
-
-probability = sigmoid(slope * mean of all log-odds + intercept); from ``threshold`` on the building is called damaged;
-within ``refer_margin`` of it (in log-odds) somebody should look.
-"""
+"""What is registered: networks that vote on several views of a tile, calibrated, with a threshold and a margin."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
-from modelyard.errors import StorageError
-from modelyard.files import write_text
-from pipelines.satellite_image_analysis.features import LEVELS
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field
+
+from modelyard.tasks.ensemble import Ensemble, ensemble_logits, load_ensemble
+from modelyard.tasks.images.augmentation import AugmentationParameters, dihedral
+from modelyard.tasks.images.binary_classifier import ClassifierParameters
+from modelyard.training.parameters import LoopParameters
+from pipelines.satellite_image_analysis.data import FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
     from torch import Tensor
 
+    from modelyard.tasks.images.resnet import SmallResNet
     from modelyard.training.batches import Batch
-    from pipelines.satellite_image_analysis.network import TileNetwork
-    from pipelines.satellite_image_analysis.train import FitParameters
-
-    Floats = NDArray[np.float64]
 
 
-class Inputs(NamedTuple):
-    """What the networks read of N tiles.
+class FitParameters(ClassifierParameters):
+    """Everything that training needs."""
+
+    input_side: Literal[32, 64, 96, 128] = Field(64, description="Pixels on each side that the networks see.")
+    n_views: int = Field(2, ge=1, le=8, description="Ways to lay a tile down whose answers are averaged.")
+    loop: LoopParameters = Field(
+        LoopParameters(epochs=12, patience=6, batch_size=32, learning_rate=3e-3, weight_decay=0.02),
+        description="Training of each network.",
+    )
+    augmentation: AugmentationParameters = Field(
+        AugmentationParameters(
+            flip_share=0.5,
+            rotation_deg=180,
+            translation_share=0.05,
+            scale_share=0.1,
+            padding="reflection",
+            contrast_share=0.2,
+            brightness_share=0.08,
+            tint_share=0.03,
+            noise=0.01,
+        ),
+        description="How training tiles are varied: seen from above there is no up and no left.",
+    )
+
+
+def build_network(params: FitParameters, mean: float = 0.5, std: float = 0.2) -> SmallResNet:
+    """Returns an untrained network; its first weights are drawn from torch's generator.
 
     Args:
-        pixels: Red, green, blue, uint8 of shape (N, 49152).
-        levels: The region's brightness and contrast, float32 of shape (N, 2), NaN where not known.
+        params: Its shape.
+        mean: Of the training pictures, 0 to 1; ``std``, their standard deviation. Loaded weights bring their own.
+        std: See ``mean``.
     """
+    from modelyard.tasks.images.resnet import SmallResNet
 
-    pixels: NDArray[np.uint8]
-    levels: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, examples: pl.DataFrame) -> Inputs:
-        """Reads them from examples or decoded requests."""
-        import polars as pl
-
-        levels = examples.select(pl.col(name).cast(pl.Float32).fill_null(float("nan")) for name in LEVELS)
-        return cls(examples["image"].to_numpy(), levels.to_numpy())
+    standard = (mean, std) if params.standardise_by == "training" else None
+    shape = {"in_channels": 3, "n_outputs": 1, "width": params.width, "n_blocks": 3, "stem_stride": 2}
+    return SmallResNet(**shape, dropout=params.dropout, standard=standard)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TileModel:
-    """A trained model.
+def to_tiles(pixels: Tensor, side: int) -> Tensor:
+    """Returns flat values (B, 49152) of 0 to 255 as tiles (B, 3, side, side) of 0 to 1, shrunk by averaging."""
+    from torch.nn.functional import adaptive_avg_pool2d
 
-    Args:
-        params: What it was fitted with; everything that validation rows decided is filled in.
-        networks: In evaluation mode.
-    """
+    from modelyard.tasks.images.resnet import as_pictures
 
-    params: FitParameters
-    networks: Sequence[TileNetwork]
+    tiles = as_pictures(pixels, FORMAT.shape)
+    return tiles if side == FORMAT.side else adaptive_avg_pool2d(tiles, side)
 
 
-def logits_of(network: TileNetwork, inputs: Inputs, params: FitParameters) -> Floats:
-    """A network's log-odds of damage, the mean over ``n_views`` ways to lay the tile down, shape (N,)."""
-    import numpy as np
+def logits_of(networks: Sequence[SmallResNet], examples: pl.DataFrame, params: FitParameters) -> NDArray[np.float64]:
+    """Returns each network's log-odds of damage, the mean over ``n_views`` ways to lay the tile down, shape (M, N)."""
     import torch
 
-    from modelyard.training.prediction import predict
-    from pipelines.satellite_image_analysis.augmentation import turned
-    from pipelines.satellite_image_analysis.network import as_tiles
+    def forward(network: SmallResNet, batch: Batch) -> Tensor:
+        tiles = to_tiles(batch["pixels"], params.input_side)
+        return torch.stack([network(dihedral(tiles, number)) for number in range(params.n_views)]).mean(dim=0)
 
-    def forward(net: TileNetwork, batch: Batch) -> Tensor:
-        tiles = as_tiles(batch["pixels"], params.input_side)
-        views = [net(turned(tiles, number), batch["levels"]) for number in range(params.n_views)]
-        return torch.stack(views).mean(dim=0)
-
-    return predict(network, inputs._asdict(), forward=forward, batch_size=64).astype(np.float64)
+    return ensemble_logits(networks, {"pixels": examples["image"].to_numpy()}, forward, batch_size=64)
 
 
-def build_network(params: FitParameters, usual_levels: tuple[float, float] = (0.5, 0.2)) -> TileNetwork:
-    """An untrained network; its first weights are drawn from torch's generator."""
-    from pipelines.satellite_image_analysis.network import TileNetwork
-
-    return TileNetwork(width=params.width, dropout=params.dropout, usual_levels=usual_levels)
-
-
-def save(model: TileModel, folder: Path) -> None:
-    """Writes ``network_<n>.safetensors`` and ``params.json`` into an empty folder."""
-    from modelyard.training.weights import save_weights
-
-    for number, network in enumerate(model.networks):
-        save_weights(network, folder / f"network_{number}.safetensors")
-    write_text(folder / "params.json", model.params.model_dump_json(indent=2))
-
-
-def load(folder: Path) -> TileModel:
-    """Reads what :func:`save` wrote; the model answers the same, to the bit.
+def load(folder: Path) -> Ensemble[FitParameters]:
+    """Reads what :func:`modelyard.tasks.ensemble.save_ensemble` wrote; the model answers the same, to the bit.
 
     Raises:
         StorageError: A file is missing or damaged.
     """
-    from modelyard.training.weights import load_weights
-    from pipelines.satellite_image_analysis.train import FitParameters
-
-    try:
-        params = FitParameters.model_validate_json((folder / "params.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise StorageError(
-            f"The model cannot be read: {str(error).splitlines()[0]}",
-            where=str(folder),
-            way_out="train again or restore the folder",
-        ) from error
-    networks = [
-        load_weights(build_network(params), folder / f"network_{number}.safetensors").eval()
-        for number in range(params.n_networks)
-    ]
-    return TileModel(params=params, networks=networks)
+    return load_ensemble(folder, FitParameters, build_network)

@@ -4,12 +4,14 @@ from kedro.pipeline import Pipeline
 
 from modelyard.lifecycle import assemble
 from modelyard.project import Api, Metrics, ModelFormat, Project
+from modelyard.tasks.ensemble import save_ensemble
+from modelyard.tasks.images.binary_classifier import search_space
 from pipelines.satellite_image_analysis.data import CONTRACT, expectations, ingest
-from pipelines.satellite_image_analysis.evaluate import figures, floor, predict, score
-from pipelines.satellite_image_analysis.features import FEATURE_VIEWS, derive_features
-from pipelines.satellite_image_analysis.model import load, save
+from pipelines.satellite_image_analysis.evaluate import floor, predict, score
+from pipelines.satellite_image_analysis.figures import figures
+from pipelines.satellite_image_analysis.model import load
 from pipelines.satellite_image_analysis.serve import EXAMPLE, TileRequest, TileResponse, decode, encode
-from pipelines.satellite_image_analysis.train import fit, search_space
+from pipelines.satellite_image_analysis.train import fit
 
 PROJECT = Project(
     name="satellite_image_analysis",
@@ -17,11 +19,9 @@ PROJECT = Project(
     contract=CONTRACT,
     ingest=ingest,
     expectations=expectations,
-    feature_views=FEATURE_VIEWS,
-    derive_features=derive_features,
     fit=fit,
     search_space=search_space,
-    model_format=ModelFormat(save=save, load=load),
+    model_format=ModelFormat(save=save_ensemble, load=load),
     predict=predict,
     metrics=Metrics(
         score=score, primary="accuracy", greater_is_better=True, floor=floor, slices=("region_id", "is_new_place")

@@ -1,17 +1,15 @@
-"""Where is a building? Cells of neighbours for honest intervals, regions, and whether training has seen the place."""
+"""Where is a building? Coordinates, cells of neighbours for honest intervals, regions, and places new to training."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
-from modelyard.tasks.earlier_rows import UNKNOWN
+Floats = NDArray[np.float64]
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+UNKNOWN = "unknown"
+"""``region_id`` of a tile without coordinates."""
 
 CELL_DEG = 0.05
 """Side of a cell: about 5 km. Tiles of one cell were flooded together and photographed together."""
@@ -24,16 +22,42 @@ NEAR_KM = 0.5
 _KM_PER_DEG = 111.195
 """Of latitude, on a sphere with the Earth's mean radius of 6,371.0 km."""
 
+_COORDINATES = ("longitude_deg", "latitude_deg")
+_NAME = r"(?:^|/)(-?\d{1,3}\.\d+)_(-?\d{1,2}\.\d+)\.[^./]+$"
+"""Of a file as in the Hurricane Harvey set: ``<longitude>_<latitude>.jpeg``, degrees."""
+
+
+def with_coordinates(rows: pl.DataFrame) -> pl.DataFrame:
+    """Returns rows with ``longitude_deg`` and ``latitude_deg``: as a CSV file says, else as the file's name says.
+
+    Args:
+        rows: ``tile_id`` (a file's name); perhaps the two coordinates as text, and ``parse_errors``, which gets a word
+            where the text is no number.
+    """
+    given = [pl.col(name) if name in rows.columns else pl.lit(None, pl.String) for name in _COORDINATES]
+    numbers = [text.cast(pl.Float64, strict=False) for text in given]
+    named = [pl.col("tile_id").str.extract(_NAME, number + 1).cast(pl.Float64) for number in range(2)]
+    is_given = given[0].is_not_null() & given[1].is_not_null()
+    is_number = numbers[0].is_not_null() & numbers[1].is_not_null()
+    places = [
+        pl.when(is_number).then(number).when(is_given).then(None).otherwise(name).alias(column)
+        for number, name, column in zip(numbers, named, _COORDINATES, strict=True)
+    ]
+    if "parse_errors" not in rows.columns:
+        return rows.with_columns(places)
+    problem = pl.when(is_given & ~is_number).then(pl.format("longitude_deg: '{}', '{}' are no degrees", *given))
+    errors = pl.concat_str([pl.col("parse_errors"), problem], separator="; ", ignore_nulls=True)
+    return rows.with_columns(*places, parse_errors=pl.when(errors != "").then(errors))
+
 
 def with_places(rows: pl.DataFrame) -> pl.DataFrame:
-    """Adds ``cell_id`` and ``region_id`` to rows with ``longitude_deg`` and ``latitude_deg``.
+    """Returns rows with ``cell_id`` and ``region_id`` for their ``longitude_deg`` and ``latitude_deg``.
 
     Where a coordinate is missing, the tile is a cell of its own (its ``tile_id``) in the region ``unknown``.
     """
-    import polars as pl
 
     def square(side: float) -> pl.Expr:
-        west, south = ((pl.col(name) / side).floor() * side for name in ("longitude_deg", "latitude_deg"))
+        west, south = ((pl.col(name) / side).floor() * side for name in _COORDINATES)
         return pl.format("{}_{}", west.round(2), south.round(2))
 
     is_known = pl.col("longitude_deg").is_not_null() & pl.col("latitude_deg").is_not_null()
@@ -44,27 +68,24 @@ def with_places(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_new_places(rows: pl.DataFrame) -> pl.DataFrame:
-    """Adds ``is_new_place``: whether no tile of the split ``train`` lies within 500 m.
+    """Returns rows with ``is_new_place``: whether no tile of the split ``train`` lies within 500 m.
 
     Null for a tile without coordinates, and for all where no training tile is known yet (the spine splits later).
     """
-    import polars as pl
-
-    known = rows.filter(pl.col("split") == "train").drop_nulls(["longitude_deg", "latitude_deg"])
+    known = rows.filter(pl.col("split") == "train").drop_nulls(list(_COORDINATES))
     if known.is_empty():
         return rows.with_columns(pl.lit(None, dtype=pl.Boolean).alias("is_new_place"))
-    distance = nearest_km(_points(rows), _points(known))
-    is_new = pl.Series("is_new_place", distance).is_nan()
-    return rows.with_columns(pl.when(is_new).then(None).otherwise(pl.Series(distance) > NEAR_KM).alias("is_new_place"))
+    distance = pl.Series(nearest_km(_points(rows), _points(known)))
+    return rows.with_columns(pl.when(distance.is_nan()).then(None).otherwise(distance > NEAR_KM).alias("is_new_place"))
 
 
 def _points(rows: pl.DataFrame) -> Floats:
-    points: Floats = rows.select("longitude_deg", "latitude_deg").to_numpy().astype(float)
+    points: Floats = rows.select(_COORDINATES).to_numpy().astype(float)
     return points
 
 
 def nearest_km(points: Floats, others: Floats) -> Floats:
-    """Distance to the nearest of ``others``, shape (N,), km; NaN where a coordinate is missing.
+    """Returns the distance to the nearest of ``others``, shape (N,), km; NaN where a coordinate is missing.
 
     Over such short ways the Earth is flat and its parallels shrink with the cosine of the latitude.
 
@@ -72,8 +93,6 @@ def nearest_km(points: Floats, others: Floats) -> Floats:
         points: Longitude and latitude, degrees, shape (N, 2).
         others: The same, shape (M, 2), M > 0, none missing.
     """
-    import numpy as np
-
     shrunk = np.cos(np.radians(points[:, 1]))
     nearest = np.full(len(points), np.inf)
     for start in range(0, len(others), 256):

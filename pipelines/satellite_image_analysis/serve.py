@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+import polars as pl
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from modelyard.tasks.earlier_rows import UNKNOWN
-from pipelines.satellite_image_analysis.features import LEVELS
-from pipelines.satellite_image_analysis.pictures import CHANNELS, SIDE, read_tile
+from modelyard.tasks.images.request_image import Base64Image, RequestImage, decoded
+from pipelines.satellite_image_analysis.data import FORMAT, read_tile, with_tiles
+from pipelines.satellite_image_analysis.places import UNKNOWN
 
-if TYPE_CHECKING:
-    import polars as pl
-
-_LARGEST_TEXT = 400_000
-"""Characters of base64: six times what an uncompressed tile needs."""
+MAX_TEXT = 400_000
+"""Characters of base64: 300 kB of PNG."""
 
 
 class TileRequest(BaseModel):
-    """One tile with a building in its centre, and what is known about its region."""
+    """One tile with a building in its centre, and where it was taken."""
 
     model_config = ConfigDict(extra="forbid")
 
-    image: str = Field(
-        max_length=_LARGEST_TEXT,
-        description=f"PNG or JPEG in base64: red, green, blue with 8 bits each, {SIDE} x {SIDE} pixels.",
+    image: Annotated[RequestImage, Base64Image(read_tile, MAX_TEXT)] = Field(
+        description=f"PNG or JPEG in base64: red, green, blue with 8 bits each, {FORMAT.side} x {FORMAT.side} pixels.",
     )
     event_time: AwareDatetime | None = Field(None, description="When it was taken, with its offset from UTC.")
     region_id: str = Field(UNKNOWN, description="Square of one degree that it lies in.")
-    region_brightness_7d: float | None = Field(
-        None, ge=0, le=1, description="Mean brightness of the region's tiles of the last 7 days, 0 to 1."
-    )
-    region_contrast_7d: float | None = Field(
-        None, ge=0, le=1, description="Mean contrast of the region's tiles of the last 7 days, 0 to 1."
-    )
-
-    @field_validator("image")
-    @classmethod
-    def _is_a_tile(cls, text: str) -> str:
-        read_tile(_bytes_of(text))
-        return text
 
 
 class TileResponse(BaseModel):
@@ -50,7 +33,7 @@ class TileResponse(BaseModel):
 
     damage_probability: float = Field(description="Calibrated probability that the building is damaged.")
     answer: Literal["damaged", "not damaged", "look yourself"] = Field(
-        description="`look yourself` where the model is too unsure to say."
+        description="`look yourself` where the model is too unsure to decide."
     )
     disagreement: float = Field(description="Standard deviation of the networks' own probabilities.")
 
@@ -67,34 +50,15 @@ _EXAMPLE_JPEG = (
 )
 
 EXAMPLE = TileRequest.model_construct(
-    image=_EXAMPLE_JPEG,
-    event_time=None,
-    region_id="-96.0_29.0",
-    region_brightness_7d=0.4,
-    region_contrast_7d=0.12,
+    image=RequestImage(_EXAMPLE_JPEG, read_tile), event_time=None, region_id="-96.0_29.0"
 )
-"""A valid request (not validated here: that would import numpy with every command): a simulated tile."""
+"""A valid request (not decoded here: that would import Pillow with every command): a simulated tile."""
 
 
 def decode(requests: Sequence[TileRequest]) -> pl.DataFrame:
-    """Requests to a frame that ``predict`` takes, row for row, with what is measured on each tile.
-
-    Raises:
-        ValueError: An image cannot be read.
-    """
-    import numpy as np
-    import polars as pl
-
-    from pipelines.satellite_image_analysis.data import with_tiles
-
-    schema: dict[str, Any] = {
-        "event_time": pl.Datetime("us", "UTC"),
-        "region_id": pl.String,
-        **dict.fromkeys(LEVELS, pl.Float64),
-    }
-    rows = pl.DataFrame([{name: getattr(request, name) for name in schema} for request in requests], schema=schema)
-    tiles = [read_tile(_bytes_of(request.image)) for request in requests]
-    return with_tiles(rows, np.stack(tiles) if tiles else np.zeros((0, SIDE, SIDE, CHANNELS), np.uint8))
+    """Requests to a frame that ``predict`` takes, row for row, with what is measured on each tile."""
+    schema: dict[str, pl.DataType] = {"event_time": pl.Datetime("us", "UTC"), "region_id": pl.String()}
+    return with_tiles(*decoded(requests, schema, FORMAT.shape))
 
 
 def encode(predictions: pl.DataFrame) -> list[TileResponse]:
@@ -102,15 +66,8 @@ def encode(predictions: pl.DataFrame) -> list[TileResponse]:
     return [
         TileResponse(
             damage_probability=row["score"],
-            answer="look yourself" if row["is_referred"] else "damaged" if row["is_called"] else "not damaged",
+            answer="look yourself" if row["is_deferred"] else "damaged" if row["is_predicted"] else "not damaged",
             disagreement=row["disagreement"],
         )
         for row in predictions.iter_rows(named=True)
     ]
-
-
-def _bytes_of(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("the image is no base64 text (the bytes of the file, nothing in front)") from error

@@ -9,11 +9,10 @@ import polars as pl
 from PIL import Image
 
 from pipelines.satellite_image_analysis.data import IngestParameters
-from pipelines.satellite_image_analysis.evaluate import known_ceiling
+from pipelines.satellite_image_analysis.model import FitParameters
 from pipelines.satellite_image_analysis.pipeline import PROJECT
 from pipelines.satellite_image_analysis.serve import TileRequest
-from pipelines.satellite_image_analysis.simulator import SimulationParameters
-from pipelines.satellite_image_analysis.train import FitParameters
+from pipelines.satellite_image_analysis.simulator import SimulationParameters, known_ceiling
 from tests.pipelines.small_fit import SmallFit
 
 
@@ -25,14 +24,14 @@ def as_requests(examples: pl.DataFrame, rows: pl.DataFrame) -> list[TileRequest]
 def _request(row: dict[str, Any]) -> TileRequest:
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(row["image"], np.uint8).reshape(128, 128, 3)).save(buffer, "PNG")
-    beside = {name: row[name] for name in ("region_id", "region_brightness_7d", "region_contrast_7d")}
+    beside = {name: row[name] for name in ("event_time", "region_id")}
     return TileRequest(image=base64.b64encode(buffer.getvalue()).decode(), **beside)
 
 
 SMALL = SmallFit(
     project=PROJECT,
     ingest=IngestParameters(simulation=SimulationParameters(n_tiles=320)),
-    fit=FitParameters(input_side=32, width=8, epochs=8, batch_size=16),
-    ceiling=known_ceiling,
+    fit=FitParameters.model_validate({"input_side": 32, "width": 8, "loop": {"epochs": 8, "batch_size": 16}}),
+    ceiling=lambda ingest: known_ceiling(ingest.simulation),
     as_requests=as_requests,
 )
