@@ -1,6 +1,9 @@
 """The processes: one that serves, or a parent with several workers on one port."""
 
+import errno
+import ipaddress
 import os
+import resource
 import signal
 import socket
 import sys
@@ -10,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from modelyard.errors import BusyError, ConfigurationError
-from modelyard.serving.api_keys import ApiKeys
+from modelyard.serving.api_keys import KEYS_VARIABLE, ApiKeys
 from modelyard.serving.server_settings import SETTINGS_VARIABLE, ServingSettings
 
 if TYPE_CHECKING:
@@ -20,22 +23,32 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLAR
 """One thread each: a micro-batch is small, and threads that wait for each other cost more than they bring."""
 
 
+_BACKLOG = 2048
+
+
 def listen(settings: ServingSettings) -> socket.socket:
     """Takes the address.
 
     Raises:
         BusyError: Somebody else has it.
-        ConfigurationError: It is not this machine's, or needs more rights.
+        ConfigurationError: It is not this machine's, needs more rights, or can be reached from others without a key.
     """
+    if not is_loopback(settings.host) and not ApiKeys.from_environment().are_required:
+        raise ConfigurationError(
+            f"Whoever reaches {settings.host} could ask: no API key is set.",
+            where="--host",
+            way_out=f"set {KEYS_VARIABLE} to the sha256 of each key that may ask, or leave --host out",
+        )
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     taken = socket.socket(family, socket.SOCK_STREAM)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     place = f"{settings.host}:{settings.port}"
     try:
         taken.bind((settings.host, settings.port))
+        taken.listen(_BACKLOG)  # at once: until then a second server could take the same address
     except OSError as error:
         taken.close()
-        if error.errno == 98:  # EADDRINUSE
+        if error.errno == errno.EADDRINUSE:
             raise BusyError(
                 f"Port {settings.port} of {settings.host} is in use.",
                 where=place,
@@ -49,6 +62,27 @@ def listen(settings: ServingSettings) -> socket.socket:
     return taken
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        pass
+    try:
+        found = {address[4][0] for address in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return bool(found) and all(ipaddress.ip_address(str(one).partition("%")[0]).is_loopback for one in found)
+
+
+def raise_descriptor_limit() -> None:
+    """Takes as many descriptors as the system lets this process have, up to 65,536."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def serve(settings: ServingSettings, taken: socket.socket) -> None:
     """Serves until SIGTERM or Ctrl-C; then everything that was queued is answered and the log is sealed.
 
@@ -57,6 +91,7 @@ def serve(settings: ServingSettings, taken: socket.socket) -> None:
         taken: From :func:`listen`.
     """
     ApiKeys.from_environment()  # a wrong one is said here, not by every worker
+    raise_descriptor_limit()
     for name in _THREADS:
         os.environ.setdefault(name, "1")
     os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
@@ -94,6 +129,8 @@ def _config(settings: ServingSettings) -> "uvicorn.Config":
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=None,  # every answer has a time limit of its own, some projects a long one
+        http="modelyard.serving.connections:BoundedConnection",
+        ws="none",
         timeout_worker_healthcheck=60,  # a worker that imports torch on a busy machine is not dead
         timeout_keep_alive=60,
     )

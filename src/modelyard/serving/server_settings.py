@@ -24,10 +24,15 @@ class ServingSettings(Parameters):
     max_rows: int = Field(
         1000, ge=1, description="Rows of one request, where the project has no limit of its own; beyond: 413."
     )
-    max_body_mb: float = Field(8.0, gt=0, description="Size of one request, MB; beyond it the answer is 413.")
+    max_values: int = Field(20_000, ge=1, description="Fields and entries of lists of one row; beyond them: 413.")
+    max_body_mb: float = Field(
+        8.0, gt=0, description="Size of one request, MB, also unpacked; beyond it the answer is 413."
+    )
     timeout_s: float = Field(
         10.0, gt=0, description="Seconds until a request is given up with 504, where the project has no own."
     )
+    client_timeout_s: float = Field(10.0, gt=0, description="Seconds for a request's head, and to go on reading, s.")
+    max_connections_per_address: int = Field(256, ge=1, description="Open connections of one client address.")
     max_streams: int = Field(
         4, ge=1, description="Streams of a project at the same time; beyond them the answer is 503."
     )

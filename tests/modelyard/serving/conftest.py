@@ -162,12 +162,12 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(data, folder, *options, **variables):
-    """``kedro serve`` in a process of its own, on a free port."""
+def running_server(data, folder, *options, python=("-m", "kedro"), **variables):
+    """``kedro serve`` in a process of its own, on a free port; ``python``: what starts kedro."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_TRACKING")}
     environment |= {"MODELYARD_DATA_DIR": str(data)} | variables
     errors = folder / "stderr.log"
-    command = [sys.executable, "-m", "kedro", "serve", "--port", "0", "--poll-s", "0.1", *options]
+    command = [sys.executable, *python, "serve", "--port", "0", "--poll-s", "0.1", *options]
     with errors.open("wb") as stderr:
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
