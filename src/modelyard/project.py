@@ -119,6 +119,22 @@ class Metrics:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much work one request may ask for.
+
+    Args:
+        of: ``of(request)`` returns how much one row asks for, from what is cheap to see: frames to compose, the pixels
+            that an image's head declares.
+        most: Sum over the rows of one request; beyond it the answer is 413.
+        unit: What is counted, for people (``pixels``).
+    """
+
+    of: Callable[[Any], float]
+    most: float
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoggedMedia:
     """A sample of the media that were asked about, kept for people to look at.
 
@@ -145,6 +161,7 @@ class Api:
             ``encode`` takes. None: what ``predict`` returns.
         timeout_s: Seconds until a request is given up with 504. None: the server's setting.
         max_rows: Rows of one request; beyond them the answer is 413. None: the server's setting.
+        budget: See :class:`Budget`. None: what counts is rows and bytes.
         stream: ``stream(model, frame)`` yields the answer to one decoded request (M = 1) piece by piece, as values that
             JSON knows; served as ``text/event-stream`` on a route of its own, in a thread beside the predictions, so it
             must not change the model. None: there is no such route.
@@ -159,6 +176,7 @@ class Api:
     answer: Callable[[Any, pl.DataFrame], pl.DataFrame] | None = None
     timeout_s: float | None = None
     max_rows: int | None = None
+    budget: Budget | None = None
     stream: Callable[[Any, pl.DataFrame], Iterator[Any]] | None = None
     logged_media: LoggedMedia | None = None
 

@@ -1,24 +1,65 @@
-"""From the bytes of a body to validated requests: one, several, by key, or as MLflow's clients send them."""
+"""From the bytes of a body to validated requests: one, several, by key, or as MLflow's clients send them.
 
-import math
-import re
-from collections.abc import Mapping, Sequence
+Rows and values are counted before anything is validated, and every step is a short one, so that a large body can be
+read in a thread beside the event loop (see :mod:`modelyard.serving.json_slices`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import from_json, to_json
 
 from modelyard.errors import ModelyardError
 from modelyard.feature_store.schema import feature_names
+from modelyard.serving.json_slices import (
+    BrokenJsonError,
+    DenseJsonError,
+    check_density,
+    elements,
+    has_more_values,
+    members,
+    opening,
+)
+from modelyard.serving.json_values import Place, Problem, problems_as_sent, problems_of
 
 if TYPE_CHECKING:
     from modelyard.project import Project
 
-_INSTANCES = re.compile(rb'\s*\{\s*"instances"\s*:')
+MOST_PROBLEMS = 20
+"""Problems that an answer names; what is wrong everywhere is wrong in the same way."""
+
+_SHOWN_NAME = 100
+_BOM = b"\xef\xbb\xbf"
+_FORMS = ("dataframe_records", "dataframe_split", "instances", "inputs")
 
 
-class TooManyRowsError(ModelyardError):
-    """A request has more rows than one may have."""
+class TooMuchError(ModelyardError):
+    """A request has more rows or values, or asks for more work, than one may."""
+
+
+class InvalidRequestError(Exception):
+    """Something in a body is wrong.
+
+    Args:
+        problems: What, and where; the first :data:`MOST_PROBLEMS` are told.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(islice(problems, MOST_PROBLEMS))
+        super().__init__(f"{len(self.problems)} problems")
+
+    def detail(self) -> list[dict[str, Any]]:
+        """What is wrong, by place; never with the values, which may be nobody's business."""
+        return [
+            {
+                "loc": ["body", *(one[:_SHOWN_NAME] if isinstance(one, str) else one for one in problem.place)],
+                "msg": problem.message,
+                "type": problem.kind,
+            }
+            for problem in self.problems
+        ]
 
 
 class Body(NamedTuple):
@@ -39,98 +80,126 @@ class Reader:
     Args:
         model: The request model.
         max_rows: Of one body.
+        max_values: Of one row: fields and entries of its lists.
     """
 
-    def __init__(self, model: type[BaseModel], max_rows: int) -> None:
+    def __init__(self, model: type[BaseModel], max_rows: int, max_values: int) -> None:
         self.model = model
         self.batch_model = create_model(
             f"{model.__name__}Batch",
             __config__=ConfigDict(extra="forbid"),
             instances=(list[model], Field(min_length=1)),  # type: ignore[valid-type]  # a model made at run time
         )
-        self._one = TypeAdapter(model).validator
-        self._many = TypeAdapter(list[model]).validator  # type: ignore[valid-type]  # as above
-        self._max_rows = max_rows
+        self._validator = TypeAdapter(model).validator
+        self._max_rows, self._max_values = max_rows, max_values
 
     def read(self, data: bytes) -> Body:
         """One request, a list of them, or ``{"instances": [...]}``.
 
         Raises:
-            ValidationError: A field is wrong; its place is named.
-            TooManyRowsError: There are too many.
+            InvalidRequestError: Something is wrong; its place is named.
+            TooMuchError: There are too many rows or values.
         """
-        if data.lstrip()[:1] == b"[":
-            return self._checked(self._many.validate_json(data))
-        if _INSTANCES.match(data) and "instances" not in self.model.model_fields:
-            batch: Any = self.batch_model.model_validate_json(data)
-            return self._checked(batch.instances)
-        return Body([self._one.validate_json(data)], is_batch=False)
+        return _read(self._read, data)
 
     def read_invocation(self, data: bytes) -> Body:
         """``dataframe_records``, ``dataframe_split``, ``instances`` or ``inputs``, as MLflow's scoring server.
 
+        NaN, which pandas writes for what is missing, counts as missing.
+
         Raises:
-            ValidationError: The body is none of them, or a field is wrong.
-            TooManyRowsError: There are too many.
+            InvalidRequestError: The body is none of them, or something is wrong; its place is named.
+            TooMuchError: There are too many rows or values.
         """
-        rows = _Invocation.model_validate_json(data).rows()
-        if len(rows) > self._max_rows:
-            raise _too_many(len(rows), self._max_rows)
-        return self._checked(self._many.validate_python([_without_missing(row) for row in rows]))
+        return _read(self._read_invocation, data)
 
-    def _checked(self, requests: list[Any]) -> Body:
-        if not requests:
-            raise _value_error("there are no rows")
-        if len(requests) > self._max_rows:
-            raise _too_many(len(requests), self._max_rows)
-        return Body(requests, is_batch=True)
+    def _read(self, data: bytes) -> Body:
+        if opening(data) == b"[":
+            return self._batch(self._counted(elements(data)), ())
+        if "instances" not in self.model.model_fields and _first_key(data) == "instances":
+            forms = {_text(key): value for key, value in members(data)}
+            _only("instances", forms)
+            if opening(forms["instances"]) != b"[":
+                raise _wrong("Input should be a list", "instances")
+            return self._batch(self._counted(elements(forms["instances"])), ("instances",))
+        return Body(self._requests([data], lambda _: ()), is_batch=False)
 
+    def _read_invocation(self, data: bytes) -> Body:
+        if opening(data) != b"{":
+            raise _wrong(f"Input should be an object with one of {', '.join(_FORMS)}")
+        given = {_text(key): value for key, value in members(data) if value != b"null"}
+        given.pop("params", None)
+        unknown = [name for name in given if name not in _FORMS]
+        if unknown or len(given) != 1:
+            raise _wrong(f"give one of {', '.join(_FORMS)}", *unknown[:1])
+        ((form, value),) = given.items()
+        if form == "dataframe_split":
+            rows = self._counted(_split_rows(value))
+        elif form == "inputs" and opening(value) == b"{":
+            rows = self._counted(_transposed(value, self._max_rows))
+        else:
+            rows = self._counted(elements(value))
+        return self._batch([_without_missing(row) for row in rows], (form,))
 
-class _Split(BaseModel):
-    columns: list[str]
-    data: list[list[Any]]
+    def _counted(self, rows: Iterable[bytes]) -> list[bytes]:
+        counted = list(islice(rows, self._max_rows + 1))
+        if len(counted) > self._max_rows:
+            raise TooMuchError(
+                f"The request has too many rows; at most {self._max_rows:,} are taken.",
+                way_out="send them in several requests",
+            )
+        return counted
 
-    def rows(self) -> list[dict[str, Any]]:
-        """One object for each row."""
-        wrong = [number for number, row in enumerate(self.data) if len(row) != len(self.columns)]
-        if wrong:
-            raise _value_error(f"row {wrong[0]} has {len(self.data[wrong[0]])} values for {len(self.columns)} columns")
-        return [dict(zip(self.columns, row, strict=True)) for row in self.data]
+    def _batch(self, rows: list[bytes], place: Place) -> Body:
+        if not rows:
+            raise _wrong("there are no rows", *place)
+        return Body(self._requests(rows, lambda number: (*place, number)), is_batch=True)
 
+    def _requests(self, rows: list[bytes], place_of: Any) -> list[Any]:
+        """Validated requests; ends at the row with which there are enough problems."""
+        for row in rows:
+            if has_more_values(row, self._max_values):
+                raise TooMuchError(
+                    f"A row has more than {self._max_values:,} values.",
+                    way_out="leave out what the model does not take",
+                )
+        requests: list[Any] = []
+        found: list[Problem] = []
+        for number, row in enumerate(rows):
+            request, problems = self._request(row)
+            requests.append(request)
+            found += [problem._replace(place=(*place_of(number), *problem.place)) for problem in problems]
+            if len(found) >= MOST_PROBLEMS:
+                break
+        if found:
+            raise InvalidRequestError(found)
+        return requests
 
-class _Invocation(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    def _request(self, row: bytes) -> tuple[Any, list[Problem]]:
+        try:
+            sent = from_json(row, allow_inf_nan=False)
+        except ValueError as error:
+            return None, [Problem((), "json_invalid", f"Invalid JSON: {error}")]
+        problems = list(islice(problems_as_sent(self.model, sent), MOST_PROBLEMS)) if isinstance(sent, dict) else []
+        if len(problems) == MOST_PROBLEMS:
+            return None, problems
+        try:
+            request = self._validator.validate_json(row)
+        except ValidationError as error:
+            told = {problem.place for problem in problems}
+            return None, problems + [one for one in self._first_problems(error, sent) if one.place not in told]
+        return request, problems or list(islice(problems_of(request), MOST_PROBLEMS))
 
-    dataframe_records: list[dict[str, Any]] | None = None
-    dataframe_split: _Split | None = None
-    instances: list[dict[str, Any]] | None = None
-    inputs: dict[str, Any] | list[dict[str, Any]] | None = None
-    params: dict[str, Any] | None = None
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One object for each row, whichever form was sent."""
-        forms = ("dataframe_records", "dataframe_split", "instances", "inputs")
-        given = [name for name in forms if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise _value_error(f"give one of {', '.join(forms)}")
-        value = getattr(self, given[0])
-        if isinstance(value, _Split):
-            return value.rows()
-        return _transposed(value) if isinstance(value, Mapping) else list(value)
-
-
-def _transposed(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Columns of equal length, or the values of one row, as rows."""
-    if not all(isinstance(values, list) for values in columns.values()):
-        return [dict(columns)]
-    lengths = {len(values) for values in columns.values()}
-    if len(lengths) > 1:
-        raise _value_error(f"the columns have lengths {sorted(lengths)}")
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _without_missing(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if not (isinstance(value, float) and math.isnan(value))}
+    def _first_problems(self, error: ValidationError, sent: Any) -> list[Problem]:
+        """The error's problems; where they are very many, those of the first entries of each list."""
+        if error.error_count() > 10 * MOST_PROBLEMS:
+            try:
+                self._validator.validate_json(to_json(_shortened(sent)))
+            except ValidationError as shorter:
+                error = shorter
+            if error.error_count() > 100 * MOST_PROBLEMS:
+                return [Problem((), "too_many", f"{error.error_count():,} values are wrong")]
+        return problems_in(error)
 
 
 def by_key_model(project: "Project") -> type[BaseModel] | None:
@@ -157,7 +226,7 @@ def joined(project: "Project", keyed: Sequence[Any], features: Sequence[Mapping[
     """Full requests from keyed ones and the features of each.
 
     Raises:
-        ValidationError: What is known of a key does not make a valid request; its row is named.
+        InvalidRequestError: What is known of a key does not make a valid request; its row is named.
     """
     request = project.api.request
     requests = []
@@ -167,36 +236,116 @@ def joined(project: "Project", keyed: Sequence[Any], features: Sequence[Mapping[
         try:
             requests.append(request.model_validate(fields | wanted))
         except ValidationError as error:
-            raise _at_row(error, row) from error
+            raise InvalidRequestError(
+                Problem((row, *one.place), "online_features", one.message) for one in problems_in(error)
+            ) from error
     return requests
 
 
-def problems(error: ValidationError) -> list[dict[str, Any]]:
-    """What is wrong, by place; never with the values, which may be nobody's business."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return [{"loc": ["body", *one["loc"]], "msg": one["msg"], "type": one["type"]} for one in found]
+def check_budget(project: "Project", requests: Sequence[Any]) -> None:
+    """Checks what the requests ask for together.
 
-
-def _at_row(error: ValidationError, row: int) -> ValidationError:
-    details = [
-        InitErrorDetails(
-            type=PydanticCustomError("online_features", "{message}", {"message": one["msg"]}),
-            loc=(row, *one["loc"]),
-            input=None,
+    Raises:
+        TooMuchError: It is more than the project's budget.
+    """
+    budget = project.api.budget
+    if budget is None:
+        return
+    asked = sum(budget.of(request) for request in requests)
+    if asked > budget.most:
+        raise TooMuchError(
+            f"The request asks for {asked:,.0f} {budget.unit}; at most {budget.most:,.0f} are taken.",
+            way_out="ask for less, or in several requests",
         )
-        for one in error.errors(include_url=False, include_input=False)
-    ]
-    return ValidationError.from_exception_data(error.title, details, hide_input=True)
 
 
-def _value_error(message: str) -> ValidationError:
-    kind = PydanticCustomError("body", "{message}", {"message": message})
-    return ValidationError.from_exception_data(
-        "body", [InitErrorDetails(type=kind, loc=(), input=None)], hide_input=True
-    )
+def problems_in(error: ValidationError) -> list[Problem]:
+    """Pydantic's error as problems, without the values."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return [Problem(tuple(one["loc"]), one["type"], one["msg"]) for one in found[:MOST_PROBLEMS]]
 
 
-def _too_many(rows: int, max_rows: int) -> TooManyRowsError:
-    return TooManyRowsError(
-        f"The request has {rows:,} rows; at most {max_rows:,} are taken.", way_out="send them in several requests"
-    )
+def _read(read: Any, data: bytes) -> Body:
+    data = data.removeprefix(_BOM)
+    try:
+        check_density(data)
+        body: Body = read(data)
+    except BrokenJsonError as error:
+        raise InvalidRequestError([Problem((), "json_invalid", str(error))]) from error
+    except DenseJsonError as error:
+        raise TooMuchError(f"The request has {error}.", way_out="send less in a request") from error
+    return body
+
+
+def _split_rows(split: bytes) -> Iterable[bytes]:
+    """Rows as objects, of pandas' form ``split``."""
+    parts = {_text(key): value for key, value in members(split)}
+    if opening(parts.get("columns", b"")) != b"[" or opening(parts.get("data", b"")) != b"[":
+        raise _wrong("columns and data are lists", "dataframe_split")
+    columns = list(elements(parts["columns"]))
+    if not all(column.startswith(b'"') for column in columns):
+        raise _wrong("names of columns are text", "dataframe_split", "columns")
+    for number, row in enumerate(elements(parts["data"])):
+        values = list(elements(row)) if opening(row) == b"[" else []
+        if len(values) != len(columns):
+            message = f"the row has {len(values)} values for {len(columns)} columns"
+            raise _wrong(message, "dataframe_split", "data", number)
+        yield _object(columns, values)
+
+
+def _transposed(columns: bytes, max_rows: int) -> list[bytes]:
+    """Columns of equal length, or the values of one row, as rows."""
+    parts = dict(members(columns))
+    if not all(opening(value) == b"[" for value in parts.values()):
+        return [columns]
+    values = [list(islice(elements(column), max_rows + 1)) for column in parts.values()]
+    lengths = {len(column) for column in values}
+    if len(lengths) > 1:
+        raise _wrong(f"the columns have lengths {sorted(lengths)}", "inputs")
+    return [_object(parts, row) for row in zip(*values, strict=True)]
+
+
+def _object(keys: Iterable[bytes], values: Iterable[bytes]) -> bytes:
+    return b"{" + b",".join(b"%s:%s" % pair for pair in zip(keys, values, strict=True)) + b"}"
+
+
+def _without_missing(row: bytes) -> bytes:
+    """The row without the fields that are NaN."""
+    if b"NaN" not in row or opening(row) != b"{":
+        return row
+    kept = [(key, value) for key, value in members(row) if value != b"NaN"]
+    return _object((key for key, _ in kept), (value for _, value in kept))
+
+
+def _first_key(data: bytes) -> str:
+    try:
+        return next((_text(key) for key, _ in members(data)), "") if opening(data) == b"{" else ""
+    except (BrokenJsonError, DenseJsonError):
+        return ""  # what is wrong is said where the body is read as one request
+
+
+def _text(key: bytes) -> str:
+    try:
+        return str(from_json(key))
+    except ValueError:
+        return ""
+
+
+def _only(name: str, forms: Mapping[str, bytes]) -> None:
+    unknown = [one for one in forms if one != name]
+    if unknown:
+        raise InvalidRequestError(
+            Problem((one,), "extra_forbidden", "Extra inputs are not permitted") for one in unknown
+        )
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_shortened(one) for one in value[:MOST_PROBLEMS]]
+    if isinstance(value, dict):
+        return {key: _shortened(one) for key, one in value.items()}
+    return value
+
+
+def _wrong(message: str, *place: str | int) -> InvalidRequestError:
+    return InvalidRequestError([Problem(place, "body", message)])

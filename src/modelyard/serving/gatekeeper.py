@@ -1,4 +1,4 @@
-"""What every request passes: its id, the API key, the size limit, the access log and the counters.
+"""What every request passes: its id, the API key, the access log and the counters.
 
 Plain ASGI, because it stands in the way of every request.
 """
@@ -24,7 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
-_OPEN_PREFIX = b"/v1/"
+_GUARDED_PREFIX = b"/v1/"
 """What needs a key where keys are required; health, metrics and documentation do not."""
 
 
@@ -60,7 +60,7 @@ class Gatekeeper:
             await send(message)
 
         try:
-            if scope["raw_path"].startswith(_OPEN_PREFIX) and not self._keys.allow(headers):
+            if scope["raw_path"].startswith(_GUARDED_PREFIX) and not self._keys.allow(headers):
                 await _refuse(send_with_id)
             else:
                 await self._app(scope, receive, send_with_id)

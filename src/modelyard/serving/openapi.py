@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 _REFERENCE = "#/components/schemas/{model}"
 _ERRORS = {
     "401": "An API key is needed.",
-    "413": "The body is too large, or it has too many rows.",
+    "413": "The body is too large, has too many rows or values, or asks for too much work.",
+    "415": "The body is no JSON.",
     "422": "A field is wrong; its name is in `detail[].loc`.",
     "500": "The prediction failed.",
     "503": "No version serves yet, or too many requests wait; see `Retry-After`.",

@@ -7,18 +7,27 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from modelyard.errors import DataContractError, ModelyardError, StorageError
 from modelyard.serving.batching import QueueFullError
-from modelyard.serving.bodies import Body, Reader, TooManyRowsError, by_key_model, joined, problems
+from modelyard.serving.bodies import (
+    Body,
+    InvalidRequestError,
+    Reader,
+    TooMuchError,
+    by_key_model,
+    check_budget,
+    joined,
+)
 from modelyard.serving.logs import place_of
 from modelyard.serving.online_features import OnlineFeatures
 from modelyard.serving.service import Answer, NotServingError, ProjectService
 from modelyard.serving.streams import EventStream, while_connected
+from modelyard.serving.uploads import BodyTooLargeError, NotTakenError, check_head, received, unpacked
 from modelyard.serving.worker_thread import WorkerThread
 
 if TYPE_CHECKING:
@@ -32,17 +41,15 @@ _STATUS: dict[type[Exception], int] = {
     QueueFullError: 503,
     NotServingError: 503,
     StorageError: 503,
-    TooManyRowsError: 413,
+    TooMuchError: 413,
+    BodyTooLargeError: 413,
+    NotTakenError: 415,
     DataContractError: 422,
     TimeoutError: 504,
 }
 
-
-class BodyTooLargeError(ModelyardError):
-    """A body has more bytes than one may have."""
-
-
-_STATUS[BodyTooLargeError] = 413
+_SMALL_BYTES = 16_384
+"""A body up to this size is read at once: that takes less than handing it to a thread and back."""
 
 
 class ProjectRoutes:
@@ -57,9 +64,10 @@ class ProjectRoutes:
         self.service, self.project, self._follower = service, service.project, follower
         settings = service.settings
         self._max_bytes, self._timeout_s = int(settings.max_body_mb * 1_000_000), settings.timeout_s
-        self.reader = Reader(self.project.api.request, service.max_rows)
+        self.reader = Reader(self.project.api.request, service.max_rows, settings.max_values)
         keyed = by_key_model(self.project)
-        self.key_reader = Reader(keyed, service.max_rows) if keyed is not None else None
+        self.key_reader = Reader(keyed, service.max_rows, settings.max_values) if keyed is not None else None
+        self._reading = WorkerThread(f"read-{self.project.name}")
         self._online = OnlineFeatures(self.project)
         self._look_up = WorkerThread(f"features-{self.project.name}")
         self._look_up_seconds = service.metrics.lookup_seconds.labels(self.project.name)
@@ -100,33 +108,34 @@ class ProjectRoutes:
         return guarded
 
     async def _predict(self, request: Request) -> Response:
-        body = self.reader.read(await self._body(request))
+        body = await self._read(request, self.reader.read)
         return self._answered(request, body, await self._answer(request, body.requests))
 
     async def _invocations(self, request: Request) -> Response:
-        kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            return JSONResponse({"detail": f"'{kind}' is not taken; send application/json."}, 415)
-        body = self.reader.read_invocation(await self._body(request))
+        body = await self._read(request, self.reader.read_invocation)
         return self._answered(request, body, await self._answer(request, body.requests))
 
     async def _predict_by_key(self, request: Request) -> Response:
         reader = self.key_reader
         if reader is None:  # the route exists only where there is one
             raise NotServingError("This project has no online features.")
-        body = reader.read(await self._body(request))
+        body = await self._read(request, reader.read)
         started = time.perf_counter()
         async with asyncio.timeout(self._timeout_s):
-            known = await self._look_up.run(self._online.known, body.requests)
+            requests, as_of = await self._look_up.run(self._with_features, body.requests)
         self._look_up_seconds.observe(time.perf_counter() - started)
-        requests = joined(self.project, body.requests, [one.features for one in known])
-        as_of = [one.as_of for one in known]
         return self._answered(request, body, await self._answer(request, requests, as_of), as_of)
 
+    def _with_features(self, keyed: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Full requests, and when the features of each were written; runs in the look-up's thread."""
+        known = self._online.known(keyed)
+        return joined(self.project, keyed, [one.features for one in known]), [one.as_of for one in known]
+
     async def _stream(self, request: Request) -> Response:
-        body = self.reader.read(await self._body(request))
+        body = await self._read(request, self.reader.read)
         if body.is_batch:
             return JSONResponse({"detail": "A stream answers one request; send one object, not a list."}, 422)
+        check_budget(self.project, body.requests)
         version, stream = self.service.stream(body.requests[0], request.scope["request_id"])
         request.scope["version"] = version
         try:
@@ -138,35 +147,22 @@ class ProjectRoutes:
 
     async def _answer(self, request: Request, requests: list[Any], as_of: Any = None) -> Answer:
         """The service's answer; one that may take long is given up when the client leaves."""
+        check_budget(self.project, requests)
         answer = self.service.answer(requests, request.scope["request_id"], as_of)
         return await (while_connected(answer, request.receive) if self.project.api.timeout_s else answer)
+
+    async def _read(self, request: Request, read: Callable[[bytes], Body]) -> Body:
+        """The validated body; a large one is read in a thread."""
+        async with asyncio.timeout(self._timeout_s):
+            packing = check_head(request.headers)
+            data = await received(request, self._max_bytes)
+            if packing or len(data) > _SMALL_BYTES:
+                return await self._reading.run(lambda: read(unpacked(data, packing, self._max_bytes)))
+            return read(data)
 
     async def _state(self, request: Request) -> Response:
         refused = self._follower.refusals(self.project.name) if self._follower else {}
         return JSONResponse(self.service.state() | {"refused": refused})
-
-    async def _body(self, request: Request) -> bytes:
-        """The body, which must come in time and not be too large.
-
-        Raises:
-            BodyTooLargeError: It is.
-            TimeoutError: It did not.
-        """
-        if int(request.headers.get("content-length") or 0) > self._max_bytes:
-            raise self._too_large()
-        parts, size = [], 0
-        async with asyncio.timeout(self._timeout_s):
-            async for part in request.stream():
-                size += len(part)
-                if size > self._max_bytes:
-                    raise self._too_large()
-                parts.append(part)
-        return b"".join(parts)
-
-    def _too_large(self) -> BodyTooLargeError:
-        return BodyTooLargeError(
-            f"The body is larger than {self._max_bytes / 1e6:g} MB.", way_out="send fewer rows in a request"
-        )
 
     def _answered(self, request: Request, body: Body, answer: Answer, as_of: Any = None) -> Response:
         request.scope["version"] = answer.version
@@ -180,14 +176,15 @@ class ProjectRoutes:
         return Response(data, media_type="application/json", headers={"x-model-version": answer.version})
 
     def close(self) -> None:
-        """Lets go of the look-up's thread."""
+        """Lets go of the threads."""
         self._look_up.close()
+        self._reading.close()
 
 
 def _said(request: Request, error: Exception) -> tuple[dict[str, Any], int]:
     """What the client is told of an error, and the status: no values, no internals, only where to find them."""
-    if isinstance(error, ValidationError):
-        return {"detail": problems(error)}, 422
+    if isinstance(error, InvalidRequestError):
+        return {"detail": error.detail()}, 422
     status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
     if isinstance(error, TimeoutError):
         return {"detail": "It took too long; nothing was answered."}, status

@@ -31,11 +31,15 @@ class WorkerThread:
         self._queue: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._is_running = self._is_interrupted = False
+        self._whose: Any = None
+        """Whom the work that runs is for."""
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
     async def run(self, work: Callable[..., _Result], *arguments: Any) -> _Result:
-        """What ``work(*arguments)`` returns or raises; skipped if nobody waits any more when its turn comes.
+        """What ``work(*arguments)`` returns or raises.
+
+        When the caller is cancelled, the work is skipped or, where it has begun, interrupted.
 
         Raises:
             GivenUp: It was interrupted.
@@ -49,24 +53,31 @@ class WorkerThread:
 
         def task() -> None:
             if not done.done():
-                result, failure = self._outcome(work, arguments)
+                result, failure = self._outcome(work, arguments, of=done)
                 with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
                     loop.call_soon_threadsafe(settle, result, failure)
 
         self._queue.put(task)
-        return await done
+        try:
+            return await done
+        finally:
+            if done.cancelled():
+                self.interrupt(of=done)
 
     def post(self, work: Callable[..., None], *arguments: Any) -> None:
         """Queues work whose end nobody waits for, and which deals with its own errors."""
-        self._queue.put(lambda: self._outcome(work, arguments))
+        self._queue.put(lambda: self._outcome(work, arguments, of=None))
 
-    def interrupt(self) -> None:
+    def interrupt(self, *, of: Any = None) -> None:
         """Raises :class:`GivenUp` in the work that runs now, at its next Python instruction.
 
         A call into native code ends first. What waits in the queue is not touched.
+
+        Args:
+            of: Only if the work is for this one.
         """
         with self._lock:
-            if self._is_running and not self._is_interrupted:
+            if self._is_running and not self._is_interrupted and (of is None or of is self._whose):
                 self._is_interrupted = True
                 self._raise_in_thread(GivenUp)
 
@@ -80,13 +91,15 @@ class WorkerThread:
         while (task := self._queue.get()) is not None:
             task()
 
-    def _outcome(self, work: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, BaseException | None]:
+    def _outcome(
+        self, work: Callable[..., Any], arguments: tuple[Any, ...], *, of: Any
+    ) -> tuple[Any, BaseException | None]:
         """Result and failure, one of them; whatever the moment of an interruption, it does not leave this function."""
         result: Any = None
         failure: BaseException | None = None
         try:
             with self._lock:
-                self._is_running = True
+                self._is_running, self._whose = True, of
             try:
                 result = work(*arguments)
             except Exception as error:  # raised again where it is awaited

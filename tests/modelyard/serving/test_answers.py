@@ -2,11 +2,14 @@
 
 import asyncio
 import threading
+import time
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 
-from tests.modelyard.serving.toy import order, toy_server, version
+from modelyard.project import Budget
+from tests.modelyard.serving.toy import TOY, client_of, order, toy_app, toy_server, version
 
 pytestmark = pytest.mark.anyio
 
@@ -165,6 +168,80 @@ async def test_limits_of_rows_and_bytes():
                 yield b" " * 100
 
         assert (await client.post(PREDICT, content=parts())).status_code == 413
+
+
+async def test_a_projects_budget_is_counted_before_anything_is_predicted():
+    budget = Budget(of=lambda request: request.amount_eur, most=100, unit="frames")
+    project = replace(TOY, api=replace(TOY.api, budget=budget))
+    async with toy_app((project,)) as app, client_of(app) as client:
+        app.state.services["toy"].champion = version(1, project=project)
+        assert (await client.post(PREDICT, json=[order(amount_eur=50)] * 2)).status_code == 200
+        beyond = await client.post(PREDICT, json=[order(amount_eur=51)] * 2)
+        assert beyond.status_code == 413
+        assert beyond.json()["detail"] == "The request asks for 102 frames; at most 100 are taken."
+
+
+async def test_twenty_problems_are_told_and_not_more_and_names_are_cut():
+    async with toy_server(version(1)) as (client, _):
+        many = await client.post(PREDICT, json=[order(amount_eur=-1)] * 900)
+        assert many.status_code == 422
+        assert [one["loc"] for one in many.json()["detail"]] == [["body", n, "amount_eur"] for n in range(20)]
+        unknown = await client.post(PREDICT, json=order(**{f"k{number}": 0 for number in range(9_000)}))
+        assert [one["loc"] for one in unknown.json()["detail"]] == [["body", f"k{number}"] for number in range(20)]
+        long = await client.post(PREDICT, json=order(**{"k" * 1_000_000: 0}))
+        assert long.status_code == 422
+        assert len(long.content) < 1_000
+        values = await client.post(PREDICT, json=order(**{f"k{number}": 0 for number in range(30_000)}))
+        assert values.status_code == 413
+
+
+async def test_what_is_at_fault_is_said_without_its_values_in_answer_and_log(caplog):
+    def overflowing(requests):
+        raise OverflowError(f"{requests[0].customer_id} is too large")
+
+    project = replace(TOY, api=replace(TOY.api, decode=overflowing))
+    async with toy_app((project,)) as app, client_of(app) as client:
+        app.state.services["toy"].champion = version(1, project=project)
+        answer = await client.post(PREDICT, json=order(customer_id=4711))
+        assert answer.status_code == 422
+        assert "4711" not in answer.text + caplog.text
+        record = next(one for one in caplog.records if one.message == "a request cannot be decoded")
+        assert (record.error, "overflowing" in record.traceback[-1]) == ("OverflowError", True)
+    async with toy_server(version(1)) as (client, _):
+        assert (await client.post(PREDICT, json=order(note="crash"))).status_code == 500
+        assert "a bug of the model" not in caplog.text
+
+
+async def test_an_answer_that_is_no_number_is_422_and_ends_a_canary():
+    async with toy_server(version(1), version(2, factor=float("nan")), canary_share=1.0) as (client, service):
+        for number in range(8):
+            answer = await client.post(PREDICT, json=order(customer_id=number))
+            assert (answer.status_code, answer.headers["x-model-version"]) == (200, "1")
+        assert "of its requests failed" in service.rolled_back[service.challenger.identity]
+    async with toy_server(version(2, factor=float("inf"))) as (client, _):
+        answer = await client.post(PREDICT, json=order())
+        assert (answer.status_code, "price_eur" in answer.json()["detail"]) == (422, True)
+
+
+async def test_a_body_that_is_given_up_is_read_no_further(monkeypatch):
+    async with toy_server(version(1), timeout_s=0.3) as (client, _):
+        endless = Endless()
+        monkeypatch.setattr("modelyard.serving.bodies.check_density", endless)
+        assert (await client.post(PREDICT, json=order(note="x" * 20_000))).status_code == 504
+        async with asyncio.timeout(5):
+            while not endless.has_ended:
+                await asyncio.sleep(0.01)
+
+
+class Endless:
+    has_ended = False
+
+    def __call__(self, data):
+        try:
+            while True:
+                time.sleep(0.001)
+        finally:
+            self.has_ended = True
 
 
 async def test_api_keys_are_compared_by_their_hash(monkeypatch):

@@ -1,0 +1,82 @@
+"""All projects behind one app, without models: requests are read, decoded and logged as in service."""
+
+import copy
+import gzip
+import json
+from contextlib import asynccontextmanager
+
+import polars as pl
+from pydantic import BaseModel
+
+from modelyard.projects import load_project, project_names
+from modelyard.serving.loaded_version import Answered, LoadedVersion
+from tests.modelyard.serving.toy import client_of, toy_app
+
+PROJECTS = project_names()
+
+
+class Read(BaseModel):
+    """The answer to everything."""
+
+    is_read: bool = True
+
+
+class DecodesOnly(LoadedVersion):
+    """Answers everything that can be decoded."""
+
+    def answer(self, inputs):
+        return Answered(pl.DataFrame({"score": [0.5] * inputs.height}), [Read()] * inputs.height)
+
+
+@asynccontextmanager
+async def served(*names, **settings):
+    """A client on the app of these projects."""
+    projects = [load_project(name) for name in names]
+    async with toy_app(projects, **settings) as app:
+        for project in projects:
+            app.state.services[project.name].champion = DecodesOnly(
+                project=project, version="1", identity=("1", "x"), model=None
+            )
+        async with client_of(app) as client:
+            yield client
+
+
+def example(name):
+    """The project's example as a client sends it."""
+    return load_project(name).api.example.model_dump(mode="json")
+
+
+def changed(request, **fields):
+    return copy.deepcopy(request) | fields
+
+
+def fields_of(name, *kinds):
+    """Fields of the request that hold one of these JSON types, or lists of them: name, and whether it is a list."""
+    found = []
+    properties = load_project(name).api.request.model_json_schema()["properties"]
+    for field, schema in properties.items():
+        for option in [schema, *schema.get("anyOf", ())]:
+            if option.get("type") in kinds and "format" not in option:
+                found.append((field, False))
+            elif option.get("type") == "array" and option["items"].get("type") in kinds:
+                found.append((field, True))
+    return found
+
+
+def times_of(name):
+    """Fields of the request that are times."""
+    properties = load_project(name).api.request.model_json_schema()["properties"]
+    options = {field: [schema, *schema.get("anyOf", ())] for field, schema in properties.items()}
+    return [field for field, found in options.items() if any(one.get("format") == "date-time" for one in found)]
+
+
+def as_json(request, **texts):
+    """The request as JSON, with some fields replaced by a text that may be no JSON at all."""
+    body = json.dumps(request | dict.fromkeys(texts, "%%"))
+    for name, text in texts.items():
+        body = body.replace(f'"{name}": "%%"', f'"{name}": {text}')
+    return body.encode()
+
+
+def packed(data):
+    return gzip.compress(data)
