@@ -92,6 +92,19 @@ def _cnn() -> nn.Module:
     )  # fmt: skip
 
 
+class _Transformer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Linear(8, 64)
+        layer = nn.TransformerEncoderLayer(64, 4, 256, dropout=0.1, batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(64, 1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, T, 8) -> (N, 1)
+        answer: Tensor = self.head(self.layers(self.embedding(x)).mean(dim=1))
+        return answer
+
+
 class _Residual(nn.Module):
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
@@ -120,6 +133,9 @@ TASKS = {
     "CNN 3x32x32, 2 conv": Task(build=_cnn, shape=(3, 32, 32), n_rows=1_024, batch_size=64, epochs=3),
     "ResNet-9 3x32x32": Task(build=_resnet, shape=(3, 32, 32), n_rows=256, batch_size=64, epochs=1),
     "GRU 40 steps, 64 units": Task(build=_Recurrent, shape=(40, 8), n_rows=4_096, batch_size=128, epochs=3),
+    "Transformer 40 steps, 2 layers of 64": Task(
+        build=_Transformer, shape=(40, 8), n_rows=1_024, batch_size=64, epochs=2
+    ),
 }
 
 
