@@ -75,16 +75,17 @@ def its_parameters_rebuild_the_model(small: SmallFit, trained: Trained, folder: 
 
 
 def a_stopped_fit_goes_on(small: SmallFit, trained: Trained, folder: Path) -> list[str]:
-    """A second fit in the folder of one that ended in the middle ends at the same bits, and reports the same."""
+    """A fit that ends in the middle leaves checkpoints; a second one there ends at the same bits and reports."""
     middle = trained.reports[len(trained.reports) // 2][0]
     try:
         small.fitted(trained.examples, folder, stop_at=middle)
         return [f"fit() does not let the error of report number {middle} pass through"]
     except InterruptedError:
         pass
+    problems = [] if any(path.is_file() for path in folder.rglob("*")) else ["a stopped fit leaves no checkpoint"]
     model, reports = small.fitted(trained.examples, folder)
     told = f"reports were {trained.reports} in one go, and are {reports} after a stop"
-    problems = [] if reports == trained.reports else [told]
+    problems += [] if reports == trained.reports else [told]
     return problems + _differences("the model that was stopped and went on", small, model, trained)
 
 

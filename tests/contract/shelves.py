@@ -1,4 +1,4 @@
-"""Where a project lies: the same shelves below the repository, below the starter, below a broken copy."""
+"""Where a project lies: the same shelves below the repository, below new projects, below a broken copy."""
 
 import atexit
 import functools
@@ -50,10 +50,14 @@ class Shelves:
 
 
 def all_shelves() -> list[Shelves]:
-    """Every folder of ``pipelines/``, whatever is in it, and a new project of each kind."""
+    """Every project of the repository, and a new one of each kind."""
+    return [*repository_projects(), *new_projects()]
+
+
+def repository_projects() -> list[Shelves]:
+    """Every folder of ``pipelines/``, whatever is in it."""
     folders = (path for path in (repository() / "pipelines").iterdir() if path.is_dir())
-    names = sorted(path.name for path in folders if path.name != "__pycache__")
-    return [*(Shelves(repository(), name) for name in names), *new_projects()]
+    return [Shelves(repository(), name) for name in sorted(path.name for path in folders) if name != "__pycache__"]
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Every project's model keeps the laws of learning at its small size; so does the starter's."""
+"""Every project's model keeps the laws of learning at its small size; so does that of a new project of each kind."""
 
 import pytest
 

@@ -51,6 +51,11 @@ def deaf(run):
     return dataclasses.replace(run, report=report)
 
 
+def elsewhere(folder):
+    """Checkpoints that go where nobody looks for them."""
+    return lambda run: dataclasses.replace(run, folder=folder)
+
+
 def talkative(run):
     run.report(1, 0.5)
     return run
@@ -92,6 +97,10 @@ FAULTS = {
     "does not let the error of report number 4 pass": (
         check_learning.a_stopped_fit_goes_on,
         lambda small, trained: fit_with(small, deaf),
+    ),
+    "a stopped fit leaves no checkpoint": (
+        check_learning.a_stopped_fit_goes_on,
+        lambda small, trained: fit_with(small, elsewhere(trained.folder.parent / "elsewhere")),
     ),
     "went on predicts other bits": (
         check_learning.a_stopped_fit_goes_on,

@@ -55,7 +55,6 @@ def empty_promises(views, shares):
     return problems
 
 
-@pytest.mark.xfail(reason="written before this check", strict=False)
 @pytest.mark.parametrize("name", project_names())
 def test_every_feature_is_known_on_a_good_share_of_public_rows(name, tmp_path_factory, monkeypatch):
     project = importlib.import_module(f"pipelines.{name}.pipeline").PROJECT

@@ -21,7 +21,7 @@ STARTER = Path(__file__).resolve().parents[1] / "starter"
 
 KINDS = {
     "tabular": ("every_kind", "classifier", "tabular"),
-    # "images": ("every_kind", "classifier", "images"),
+    "images": ("every_kind", "classifier", "images"),
     "series": ("every_kind", "series"),
     "text": ("every_kind", "classifier", "text"),
 }
