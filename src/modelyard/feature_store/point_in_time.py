@@ -1,8 +1,8 @@
-"""Point-in-time joins: for each entity row, the latest row of a source that was known at its moment.
+"""Point-in-time joins: for each entity row, find the latest row of a source at or before its time.
 
-The plan, chosen by measurement (``benchmarks/asof.py``): sort the source by entity and time (files of
-:mod:`modelyard.feature_store.store` are sorted already), find each entity's slice with one hash join, and search all
-rows' slices together, bit by bit. Only row numbers move until the end, when each feature column is gathered once.
+The algorithm, chosen by measurement (``benchmarks/asof.py``): sort the source by entity and time (files of
+:mod:`modelyard.feature_store.store` are sorted already), find each entity's slice with one hash join, and run
+one vectorised binary search over all rows. Only row numbers are computed; each feature column is gathered once.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TIME, CREATED = "@time", "@created"
-"""Columns of the frames here: int64 instants since 1970 in one common unit; names that no feature can have."""
+"""Columns of the frames here: int64 times since 1970 in one common unit; no feature can have these names."""
 
 _BLOCK_ROWS = 1 << 15
-"""Rows that are searched together: few enough that what is computed for them stays in the processor's cache."""
+"""Rows that are searched together; small enough that the temporary arrays stay in the processor's cache."""
 
 _NEVER = -(2**63)
-"""A missing moment: before every row."""
+"""Stands for a missing time: earlier than every row."""
 
 
 def known_rows(
@@ -34,15 +34,15 @@ def known_rows(
 ) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
     """Finds, for each row of ``entities``, the latest row of ``source`` with the same keys at or before its time.
 
-    Among rows of one time the one created last counts (an unknown creation loses), then the last in the source. A
-    null key or time never matches, on either side.
+    Of several rows with that time, the one created last is used (an unknown creation time comes first), then the last
+    in the source. A null key or time never matches, on either side.
 
     Args:
         entities: ``keys`` and ``@time``, N rows in any order, duplicates allowed.
         source: ``keys`` of the same dtypes, ``@time`` and, where creation times are known, ``@created``.
-        keys: Columns that identify the entity. None: every row belongs to one and the same entity.
-        ttl: A row older than this (in the instants' unit) at the row's moment is not used; None: no limit.
-        only_created: Leave out rows that had not been created by the row's moment.
+        keys: Columns that identify the entity; if empty, all rows belong to one entity.
+        ttl: Largest age of a source row at the entity row's time, in the unit of ``@time``; None: no limit.
+        only_created: Leave out source rows created after the entity row's time.
 
     Returns:
         Row numbers into ``source`` (N; 0 where there is no match) and whether there is a match (N).
@@ -52,6 +52,7 @@ def known_rows(
     ordered, order = _ordered(source, keys, only_created=only_created)
     if not ordered.height:
         return np.zeros(entities.height, np.int64), np.zeros(entities.height, np.bool_)
+    # Each entity is one slice of the ordered source; the number of its rows at or before the time gives the match.
     times, latest = ordered[TIME].to_numpy(), None
     starts = _starts(ordered, keys)
     first, end = _slices(entities, ordered, starts, keys)
@@ -61,6 +62,7 @@ def known_rows(
         count = _search(visible, first, end, moments)
     else:
         count = _search(times, first, end, moments)
+    # From positions in the ordered source to row numbers of the caller's source.
     found = count > 0
     position = np.where(found, first + count - 1, 0)
     if latest is not None:
@@ -71,7 +73,7 @@ def known_rows(
 
 
 def latest_rows(source: "pl.DataFrame", keys: Sequence[str]) -> "NDArray[np.int64]":
-    """Row numbers of the latest row of each entity, by the rule of :func:`known_rows`; rows without key left out."""
+    """Returns the row number of each entity's latest row, by the rule of :func:`known_rows`, without null keys."""
     import numpy as np
 
     ordered, order = _ordered(source, keys, only_created=False)
@@ -82,15 +84,15 @@ def latest_rows(source: "pl.DataFrame", keys: Sequence[str]) -> "NDArray[np.int6
 
 
 def gather(column: "pl.Series", rows: "NDArray[np.int64]", found: "NDArray[np.bool_]", validity: Any) -> Any:
-    """Rows ``rows`` of ``column`` (N), null where not ``found``, as an Arrow array whose memory is its own.
+    """Returns rows ``rows`` of ``column`` (N), null where not ``found``, as an Arrow array that owns its memory.
 
-    A float's memory holds NaN where it is null, so that pandas can take it as it is; see :func:`floats_with_nan`.
+    The memory of floats holds NaN where they are null, so that pandas can use it directly; see :func:`floats_with_nan`.
 
     Args:
         column: Any dtype.
-        rows: As :func:`known_rows` gives them.
-        found: Likewise.
-        validity: :func:`validity_of` of ``found``, made once for all columns.
+        rows: Row numbers from :func:`known_rows`.
+        found: Whether there is a match, from :func:`known_rows`.
+        validity: :func:`validity_of` of ``found``, computed once for all columns.
     """
     import numpy as np
     import polars as pl
@@ -98,8 +100,9 @@ def gather(column: "pl.Series", rows: "NDArray[np.int64]", found: "NDArray[np.bo
 
     if not len(column):
         return column.clear(len(rows)).to_arrow()
+    # Numbers without nulls: gather in numpy and hand the buffer to Arrow without a copy.
     numbers = column.to_numpy() if column.dtype.is_numeric() and not column.null_count() else None
-    if numbers is not None and numbers.dtype.kind in "iuf":  # decimals are objects
+    if numbers is not None and numbers.dtype.kind in "iuf":  # decimals become objects in numpy
         values = np.take(numbers, rows)
         if values.dtype.kind == "f" and validity is not None:
             np.copyto(values, np.nan, where=~found)
@@ -107,12 +110,12 @@ def gather(column: "pl.Series", rows: "NDArray[np.int64]", found: "NDArray[np.bo
     taken = column.rechunk().gather(pl.Series(rows))
     if validity is None:
         return taken.to_arrow()
-    # Gathering whole rows and blanking afterwards is several times faster than gathering by numbers with nulls.
+    # Gathering every row and setting nulls afterwards is several times faster than gathering by indices with nulls.
     return pl.DataFrame({"@found": found}).select(pl.when("@found").then(taken)).to_series().to_arrow()
 
 
 def validity_of(found: "NDArray[np.bool_]") -> Any:
-    """Arrow's bits for which values count, or None if all do."""
+    """Returns Arrow's validity bitmap of ``found``, or None if all are valid."""
     import numpy as np
     import pyarrow as pa
 
@@ -120,7 +123,7 @@ def validity_of(found: "NDArray[np.bool_]") -> Any:
 
 
 def floats_with_nan(column: Any) -> "NDArray[Any] | None":
-    """A chunked array that :func:`gather` made of floats, as numpy, without a copy; None if it is no such array."""
+    """Returns a float column from :func:`gather` as numpy without a copy; None for any other chunked array."""
     import numpy as np
     import pyarrow as pa
 
@@ -134,9 +137,9 @@ def floats_with_nan(column: Any) -> "NDArray[Any] | None":
 
 
 def instants(*columns: "pl.Series") -> "list[pl.Series]":
-    """Date or datetime columns as int64 since 1970 UTC, all in nanoseconds if any is, else in microseconds.
+    """Returns date or datetime columns as int64 since 1970 UTC, all in nanoseconds if any is, else in microseconds.
 
-    A column without time zone is taken as UTC, as Feast does.
+    A column without time zone is taken as UTC, as in Feast.
 
     Raises:
         ValueError: A column holds no dates or times.
@@ -151,12 +154,12 @@ def instants(*columns: "pl.Series") -> "list[pl.Series]":
 
 
 def unit_of(*columns: "pl.Series") -> Any:
-    """``ns`` if any of the columns is in nanoseconds, else ``us``: the common unit of :func:`instants`."""
+    """Returns ``ns`` if any of the columns is in nanoseconds, else ``us``: the common unit of :func:`instants`."""
     return "ns" if any(getattr(column.dtype, "time_unit", "us") == "ns" for column in columns) else "us"
 
 
 def duration(ttl: timedelta | None, unit: str) -> int | None:
-    """``ttl`` in ``unit`` (``us`` or ``ns``); None and zero mean that a row never expires, as in Feast."""
+    """Returns ``ttl`` in ``unit`` (``us`` or ``ns``); None and zero mean that a row never expires, as in Feast."""
     microseconds = (ttl or timedelta()) // timedelta(microseconds=1)
     return microseconds * (1000 if unit == "ns" else 1) or None
 
@@ -164,9 +167,9 @@ def duration(ttl: timedelta | None, unit: str) -> int | None:
 def _ordered(
     source: "pl.DataFrame", keys: Sequence[str], *, only_created: bool
 ) -> "tuple[pl.DataFrame, NDArray[np.int64] | None]":
-    """The rows that can match, sorted by keys, time, creation and position, and their numbers in ``source``.
+    """Returns the rows that can match, sorted by keys, time, creation and position, and their numbers in ``source``.
 
-    The numbers are None where the source is in order already.
+    The numbers are None if the source is sorted already.
     """
     import polars as pl
 
@@ -174,7 +177,7 @@ def _ordered(
     by = [*keys, TIME, *([CREATED] if CREATED in source.columns else [])]
     if not any(source[name].null_count() for name in needed) and _is_sorted(source, by):
         return source, None
-    # Unknown creation times come first, so that any known one wins.
+    # Nulls first: of equal times the last row is used, and a known creation time must win over an unknown one.
     numbers = (
         source.select(by)
         .with_row_index("@row")
@@ -187,16 +190,17 @@ def _ordered(
 def _is_sorted(source: "pl.DataFrame", by: Sequence[str]) -> bool:
     import polars as pl
 
+    # Lexicographic comparison of each row with the one before, built from the last column to the first.
     in_order = pl.lit(True)
     for name in reversed(by):
         column, before = pl.col(name), pl.col(name).shift(1)
         in_order = (column > before) | ((column == before) & in_order)
-    # The first row, and any null, gives null: only a definite "yes" everywhere else will do.
+    # The first row has no predecessor. A null anywhere else gives null, which counts as not sorted.
     return bool(source.select(in_order.slice(1).fill_null(False).all()).item())
 
 
 def _starts(ordered: "pl.DataFrame", keys: Sequence[str]) -> "NDArray[np.int64]":
-    """Positions where a new entity begins, in a frame ordered by ``keys`` with at least one row."""
+    """Returns the positions where a new entity begins, in a frame ordered by ``keys`` with at least one row."""
     import numpy as np
     import polars as pl
 
@@ -209,7 +213,7 @@ def _starts(ordered: "pl.DataFrame", keys: Sequence[str]) -> "NDArray[np.int64]"
 def _slices(
     entities: "pl.DataFrame", ordered: "pl.DataFrame", starts: "NDArray[np.int64]", keys: Sequence[str]
 ) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
-    """First and end position of each row's entity in ``ordered``; an empty slice if it is unknown."""
+    """Returns first and end position of each row's entity in ``ordered``; an empty slice for an unknown entity."""
     import numpy as np
     import polars as pl
 
@@ -225,9 +229,10 @@ def _slices(
 def _search(
     times: "NDArray[np.int64]", first: "NDArray[np.int64]", end: "NDArray[np.int64]", moments: "NDArray[np.int64]"
 ) -> "NDArray[np.int64]":
-    """How many of ``times[first:end]`` (ascending) are at or before the moment, block by block of rows."""
+    """Returns, for each row, how many of ``times[first:end]`` (ascending) are at or before its moment."""
     import numpy as np
 
+    # Block by block, see _BLOCK_ROWS.
     count = np.empty(len(first), np.int64)
     for start in range(0, len(first), _BLOCK_ROWS):
         rows = slice(start, start + _BLOCK_ROWS)
@@ -238,10 +243,10 @@ def _search(
 def _search_together(
     times: "NDArray[np.int64]", first: "NDArray[np.int64]", end: "NDArray[np.int64]", moments: "NDArray[np.int64]"
 ) -> "NDArray[np.int64]":
-    """:func:`_search` for all rows at once.
+    """Returns what :func:`_search` does, by a binary search on all rows at once.
 
-    The count is built from its highest bit down: adding a power of two is right exactly if the last of the rows that
-    it would count still qualifies. As many steps as the longest slice has bits, each a few vector operations.
+    The count is built from its highest bit down: a bit is set if the last time that it would include is still at or
+    before the moment. The number of steps is the bit length of the longest slice, each a few vector operations.
     """
     import numpy as np
 
@@ -259,14 +264,15 @@ def _search_together(
 def _by_visibility(
     ordered: "pl.DataFrame", starts: "NDArray[np.int64]"
 ) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
-    """When rows can be seen (at their time, or at their creation if that is later), ascending within each entity.
+    """Returns when rows become visible (their time, or their creation if later), ascending within each entity.
 
     Returns:
-        The moments, and at each of them the position in ``ordered`` of the latest row seen so far. Positions grow
-        from entity to entity, so one running maximum over the whole array never mixes two entities.
+        These times, and for each the position in ``ordered`` of the latest row visible by then. Positions grow from
+        entity to entity, so one running maximum over the whole array never mixes two entities.
     """
     import numpy as np
 
+    # Sort by entity number (a cumulative sum of its starts), then by visibility.
     visible = np.maximum(ordered[TIME].to_numpy(), ordered[CREATED].to_numpy())
     entity = np.zeros(ordered.height, np.int64)
     entity[starts] = 1

@@ -1,8 +1,8 @@
-"""Great Expectations on polars records: which rule holds, which rows break it, and both in plain words.
+"""Evaluates Great Expectations on polars records, and describes each rule and the rows that break it in plain text.
 
-A whole suite is evaluated in one graph on one pandas view: a dozen expectations one by one take five times as long.
-Row numbers are the view's index, so that Great Expectations returns failing positions and no values; asking it for
-key columns instead costs twice the time.
+A whole suite is evaluated in one graph on one pandas view: evaluating a dozen expectations one by one takes five times
+as long. The view's index holds row numbers, so that Great Expectations returns failing positions and no values; having
+it return key columns takes twice the time.
 """
 
 import re
@@ -42,17 +42,17 @@ class Check:
     """One expectation, evaluated.
 
     Args:
-        name: What it is whatever its bounds: "expect_column_values_to_be_between(amount_eur)". Releases name rules so,
-            because a bound may be the present time and change with every run.
-        rule: The expectation in words: "amount_eur values must be between 0 and 100000".
-        columns: Columns it speaks about.
-        is_row_level: Whether single rows break it. False: it speaks about the whole table, and breaking it stops.
-        is_warning: Whether breaking it is only reported (the expectation's severity is below critical).
+        name: Type and columns, without bounds: "expect_column_values_to_be_between(amount_eur)". Releases identify a
+            rule by it, because a bound may be the current time and change with every run.
+        rule: The expectation as text: "amount_eur values must be between 0 and 100000".
+        columns: Columns that it checks.
+        is_row_level: Whether single rows can break it. False: it checks the whole table, and a failure stops the run.
+        is_warning: Whether a failure is only reported (the expectation's severity is below critical).
         is_passed: Whether it holds.
         rows: Positions of the rows that break it, from 0; of row-level checks only.
         n_broken: How many rows break it, also where a share of them is tolerated (``mostly``).
-        observed: What was seen, in words; empty where there is nothing to add.
-        error: Why it could not be evaluated; empty where it was.
+        observed: The observed value as text; may be empty.
+        error: Why the expectation could not be evaluated; empty if it was.
     """
 
     name: str
@@ -72,21 +72,21 @@ def evaluate(records: "pl.DataFrame", expectations: "Sequence[Expectation]") -> 
 
     Args:
         records: The rows; their positions are what :attr:`Check.rows` holds.
-        expectations: Any of Great Expectations' own or custom ones.
+        expectations: Great Expectations' own or custom expectations.
 
     Returns:
         One check for each expectation, in the same order. One that raises is a failed check with its ``error``.
     """
     if not expectations:
         return []
-    # Results come back grouped by column; the position travels with each expectation.
+    # Great Expectations returns results grouped by column; the position in the metadata restores the order.
     numbered = [each.copy(update={"meta": {"position": at}}) for at, each in enumerate(expectations)]
     gx = load_great_expectations()
     from great_expectations.validator.v1_validator import Validator
 
     context = gx.get_context(mode="ephemeral", project_config=_in_memory())
     asset = context.data_sources.add_pandas("records").add_dataframe_asset("records")
-    # What Batch.validate() calls too, after it has hashed the whole table once more.
+    # Batch.validate() would call the same validator, but hashes the whole table first.
     validator = Validator(
         batch_definition=asset.add_batch_definition_whole_dataframe("records"),
         batch_parameters={"dataframe": _pandas_view(records, expectations)},
@@ -98,13 +98,16 @@ def evaluate(records: "pl.DataFrame", expectations: "Sequence[Expectation]") -> 
 
 
 def _pandas_view(records: "pl.DataFrame", expectations: "Sequence[Expectation]") -> "pd.DataFrame":
-    """The columns that are spoken about (each one costs), missing integers and booleans exact instead of as floats."""
+    """Returns the checked columns as a pandas frame, with nullable integers and booleans instead of floats.
+
+    Other columns are left out, because converting each one takes time.
+    """
     import pandas as pd
     import polars as pl
 
     if all(_names_its_columns(each) for each in expectations):
         names = dict.fromkeys(name for each in expectations for name in _columns(each) if name in records.columns)
-        # A table needs one column to have rows.
+        # A frame without columns has no rows to count.
         records = records.select(list(names) or records.columns[:1])
     view = records.to_pandas()
     for series in records:
@@ -123,7 +126,7 @@ def _names_its_columns(expectation: "Expectation") -> bool:
 
 
 def _in_memory() -> "DataContextConfig":
-    """A context without files (the default one makes a temporary folder), without progress bars."""
+    """Returns a context configuration without files (the default makes a temporary folder) and progress bars."""
     from great_expectations.data_context.types.base import (
         DataContextConfig,
         InMemoryStoreBackendDefaults,
@@ -138,13 +141,13 @@ def _in_memory() -> "DataContextConfig":
 
 
 def in_words(expectation: "Expectation") -> str:
-    """What an expectation demands: its own ``description``, else Great Expectations' wording, shortened."""
+    """Returns the expectation as text: its own ``description``, else Great Expectations' text, shortened."""
     from great_expectations.render.renderer.inline_renderer import InlineRenderer
 
     if expectation.description:
         return str(expectation.description)
     rendered = InlineRenderer(render_object=expectation.configuration).get_rendered_content()[0].value
-    if rendered.template is None:  # drawn as a graph
+    if rendered.template is None:  # rendered as a graph instead of text
         return f"{expectation.configuration.type} with {expectation.configuration.kwargs}"
     params = {name: _shown(param["value"]) for name, param in (rendered.params or {}).items()}
     template = re.sub(r"(\$\w+_\d+) (?=\$\w+_\d)", r"\1, ", rendered.template)
@@ -173,7 +176,7 @@ def _check(expectation: "Expectation", result: "ExpectationValidationResult") ->
 
 
 def _is_row_level(expectation: "Expectation") -> bool:
-    """A ``mostly`` below 1 tolerates a share of the rows: a statement about the table, not about a row."""
+    """Returns whether single rows can break it; a ``mostly`` below 1 tolerates a share, so it concerns the table."""
     from great_expectations.expectations.expectation import (
         ColumnMapExpectation,
         ColumnPairMapExpectation,
@@ -215,7 +218,7 @@ def _configuration(result: "ExpectationValidationResult") -> "ExpectationConfigu
 
 
 def _error(result: "ExpectationValidationResult") -> str:
-    """The message of the exception, if the expectation could not be evaluated."""
+    """Returns the first line of the exception's message if the expectation could not be evaluated, else ""."""
     info = result.exception_info or {}
     if "raised_exception" in info:
         info = {"": info}
@@ -224,7 +227,7 @@ def _error(result: "ExpectationValidationResult") -> str:
 
 
 def _shown(value: Any) -> str:
-    """A bound or an observed value as a person writes it."""
+    """Returns a bound or an observed value as readable text."""
     if isinstance(value, datetime):
         text = value.isoformat().replace("+00:00", "Z")
         return text.removesuffix("T00:00:00Z")

@@ -1,4 +1,4 @@
-"""Corrections of rejected rows: from ``--set`` or from an edited CSV, checked before anything is stored."""
+"""Reads corrections of rejected rows from ``--set`` or an edited CSV, and checks them before they are stored."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def corrections_from_settings(settings: Sequence[str], contract: Contract) -> dict[str, str | None]:
-    """Reads ``["amount_eur=12.5", "city="]``; nothing after the sign is a missing value.
+    """Reads settings such as ``["amount_eur=12.5", "city="]``; an empty value stands for a missing one.
 
     Raises:
-        ConfigurationError: There is no such column, or its type does not take the value.
+        ConfigurationError: The contract has no such column, or the value does not fit the column's type.
     """
     columns = {column.name: column for column in contract.columns}
     corrections: dict[str, str | None] = {}
@@ -37,7 +37,7 @@ def corrections_from_settings(settings: Sequence[str], contract: Contract) -> di
 
 
 def save_for_editing(rows: "pl.DataFrame", contract: Contract, path: Path) -> None:
-    """Writes rejected rows as CSV: correct cells in it and give it to ``kedro quarantine release --from``.
+    """Writes rejected rows as a CSV to edit, for ``kedro quarantine release --from``.
 
     Args:
         rows: Rejected rows.
@@ -57,25 +57,26 @@ def save_for_editing(rows: "pl.DataFrame", contract: Contract, path: Path) -> No
 def corrections_from_table(
     path: Path, rejected: "pl.DataFrame", contract: Contract
 ) -> tuple["pl.DataFrame", list[dict[str, str | None]]]:
-    """Reads an edited CSV and finds what was changed in it.
+    """Reads an edited CSV and returns the changed cells.
 
     Args:
-        path: A file of :func:`save_for_editing`, or any CSV with the key and the corrected columns.
+        path: A file written by :func:`save_for_editing`, or any CSV with the key and the corrected columns.
         rejected: The rejected rows of the last run.
         contract: Its columns are compared, others are ignored.
 
     Returns:
-        The rejected rows in which something was changed, and for each the changed cells.
+        The rejected rows with a changed cell, and the changed cells of each (column name to text, None if missing).
 
     Raises:
         ConfigurationError: The file cannot be read, names a row that is not rejected (or more than one), or holds a
-            cell that its column's type does not take.
+            cell that does not fit its column's type.
     """
     import polars as pl
 
     edited = _read_edited(path, contract)
     by = ROW_DIGEST if ROW_DIGEST in edited.columns else contract.key
     found = [_find_row(path, rejected, by, line, value) for line, value in enumerate(edited[by], start=2)]
+    # Compare the parsed cells of each column with the rejected ones, so that other spellings of a value do not count.
     current = rejected[found]
     changes: list[dict[str, str | None]] = [{} for _ in found]
     for column in contract.columns:
@@ -88,7 +89,7 @@ def corrections_from_table(
             raise ConfigurationError(
                 f"{column.name}: {problems[line]}", where=f"{path}, line {line + 2}", way_out="correct the cell"
             )
-        # An empty text and a missing one look the same once a spreadsheet has saved the file.
+        # A spreadsheet writes an empty string and a missing value alike, so they count as equal.
         was, now = (
             each.replace("", None) if each.dtype == pl.String else each for each in (current[column.name], values)
         )
@@ -132,7 +133,7 @@ def _find_row(path: Path, rejected: "pl.DataFrame", by: str, line: int, value: s
 
 
 def _checked(column: Column, text: str, where: str) -> str | None:
-    """The text if the column's type takes it, None for a missing value."""
+    """Returns the text if it fits the column's type, None for a missing value."""
     import polars as pl
 
     read = read_text_cells(pl.Series(column.name, [text]), column.dtype, CORRECTION_TIMEZONE)

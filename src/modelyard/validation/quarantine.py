@@ -1,8 +1,8 @@
-"""Quarantine, both ways: rejected rows go in with their reasons; released or corrected rows come back at the next run.
+"""Quarantine: stores rejected rows with their reasons, and lets released or corrected rows in at the next run.
 
 A release names a row by a digest of its content as it was rejected, so it never applies to anything else: when the
-source changes the row, the release is stale and the row is judged afresh. A row released as it is keeps the reasons
-that it was released from; a new reason rejects it again. A corrected row is checked again like any other.
+source changes the row, the release is stale and the row is checked anew. A row released unchanged is exempt only from
+the rules it broke when it was released; any other rule still rejects it. A corrected row is checked like any other.
 """
 
 import json
@@ -34,7 +34,7 @@ BOOKKEEPING = (ROW_NUMBER, PARSE_ERRORS, REASONS, RULES, CHECKS, IS_RELEASABLE, 
 """Columns of the rejected table that are not the row's own content."""
 
 CORRECTION_TIMEZONE = "UTC"
-"""Zone of a corrected time that is written without an offset."""
+"""Time zone of a corrected time without an offset."""
 
 _LOCK_WAIT_S = 10
 
@@ -44,7 +44,7 @@ class Applied(NamedTuple):
 
     Args:
         records: The records, corrected cells replaced; same rows, same order.
-        waived: Columns ``row`` (position from 0) and ``check``: what a row released as it is may break.
+        waived: Columns ``row`` (position from 0) and ``check``: the rules that a row released unchanged may break.
         corrected: Positions of corrected rows.
         n_stale: Releases that match no row.
     """
@@ -57,7 +57,7 @@ class Applied(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which rows a person means; a row is selected when any of these names it.
+    """Criteria that select rejected rows; a row is selected when it meets any of them.
 
     Args:
         keys: Values of the key column.
@@ -73,13 +73,14 @@ class Selection:
 
 
 def row_digests(records: "pl.DataFrame") -> "pl.Series":
-    """Hex sha256 of each row's content; the n-th identical copy of a row has a digest of its own.
+    """Returns the hex sha256 of each row's content; the n-th identical copy of a row has its own digest.
 
     Args:
-        records: Rows with ``parse_errors``. All copies of a row must be there, or none.
+        records: Rows with ``parse_errors``; with a row, all its identical copies must be present.
     """
     import polars as pl
 
+    # Hash the row as JSON of its columns by name, so that their order does not matter; number identical rows.
     texts = [pl.col(name).cast(pl.String) for name in sorted(records.columns)]
     content = records.select(pl.struct(texts).struct.json_encode().alias("content"))
     numbered = content.with_columns(pl.int_range(pl.len()).over("content").alias("copy"))
@@ -88,10 +89,11 @@ def row_digests(records: "pl.DataFrame") -> "pl.Series":
 
 
 def no_releases() -> "pl.DataFrame":
-    """An empty table of releases, with its columns.
+    """Returns an empty table of releases, with its columns.
 
     ``row_digest`` and ``key`` name the row; ``corrections`` is a JSON object, column to new value as text or null,
-    ``{}`` for a row released as it is; ``waived_checks`` names the rules that such a row may break; ``note`` says why.
+    ``{}`` for a row released unchanged; ``waived_checks`` names the rules that such a row may break; ``note`` is the
+    user's reason.
     """
     import polars as pl
 
@@ -100,24 +102,26 @@ def no_releases() -> "pl.DataFrame":
 
 
 def apply_releases(records: "pl.DataFrame", released: "pl.DataFrame | None", contract: Contract) -> Applied:
-    """Finds the released rows among the records and puts corrected values in.
+    """Finds the released rows among the records and replaces corrected cells.
 
     Args:
         records: The contract's columns, ``parse_errors``, perhaps ``split``.
-        released: As :func:`release` returns it; None where nothing was ever released.
-        contract: Its types say how corrected values are read.
+        released: The result of :func:`release`; None if nothing was ever released.
+        contract: Gives the types by which corrected values are parsed.
     """
     import polars as pl
 
     if released is None or released.is_empty():
         return Applied(records, pl.DataFrame(schema={"row": pl.Int64, "check": pl.String}), [], 0)
     key = pl.col(contract.key).cast(pl.String)
-    # Identical copies share a key, so this selection holds all copies of each row it holds.
+    # Digests are computed only for rows whose key was released. Identical copies share their key, so every row's
+    # copies are all among the candidates, as row_digests requires.
     is_candidate = key.is_in(released["key"].drop_nulls().implode()) | key.is_null()
     rows = pl.int_range(pl.len(), dtype=pl.Int64).alias("row")
     candidates = records.with_columns(rows).filter(is_candidate)
     named = candidates.select("row", row_digests(candidates.drop("row")))
     matched = named.join(released, on=ROW_DIGEST, how="inner", maintain_order="left")
+    # A match without corrections waives rules; one with corrections replaces cells.
     is_corrected = pl.col("corrections") != "{}"
     waived = matched.filter(~is_corrected).select("row", pl.col("waived_checks").alias("check")).explode("check")
     corrections = {
@@ -130,8 +134,16 @@ def apply_releases(records: "pl.DataFrame", released: "pl.DataFrame | None", con
 def _correct(
     records: "pl.DataFrame", corrections: Mapping[int, Mapping[str, str | None]], contract: Contract
 ) -> "pl.DataFrame":
+    """Returns the records with corrected cells and with ``parse_errors`` updated for the corrected rows.
+
+    Args:
+        records: The contract's columns and ``parse_errors``.
+        corrections: Row position to column name to new value as text.
+        contract: Gives the columns' types.
+    """
     import polars as pl
 
+    # Column by column: parse the new values and write them to their rows; collect what cannot be parsed by row.
     problems: dict[int, list[str]] = {row: [] for row in corrections}
     replaced = []
     for column in contract.columns:
@@ -140,10 +152,11 @@ def _correct(
             continue
         text = pl.Series(column.name, [corrections[row][column.name] for row in rows], dtype=pl.String)
         read = read_text_cells(text, column.dtype, CORRECTION_TIMEZONE)
-        # A clone is written to: scatter works in place, and the input stays as it is.
+        # scatter works in place; the clone keeps the caller's column unchanged.
         replaced.append(records[column.name].clone().scatter(rows, read.values))
         for row, problem in zip(rows, read.problems, strict=True):
             problems[row] += [f"{column.name}: {problem}"] if problem else []
+    # A corrected row keeps the parse errors of its other columns and gets those of its new values.
     names = [column.name for column in contract.columns]
     rest = [
         SEPARATOR.join([*_other_problems(records[PARSE_ERRORS][row], names, corrections[row]), *found]) or None
@@ -156,18 +169,21 @@ def _correct(
 
 
 def _other_problems(text: str | None, names: Sequence[str], corrected: Mapping[str, str | None]) -> list[str]:
-    """The parse errors of columns that were not corrected. What names no column (an uneven line) was looked at."""
+    """Returns the parse errors of columns that were not corrected.
+
+    An error that names no column (a line with too many fields) is dropped: whoever corrected the row has seen it.
+    """
     parts = re.split(rf"{SEPARATOR}(?=(?:{'|'.join(map(re.escape, names))}): )", text or "")
     return [part for part in parts if (name := part.split(": ")[0]) in names and name not in corrected]
 
 
 def select_rows(rejected: "pl.DataFrame", key: str, selection: Selection) -> "pl.DataFrame":
-    """The rejected rows that a selection names.
+    """Returns the rejected rows that meet a selection's criteria.
 
     Args:
         rejected: Rejected rows.
         key: Name of the key column.
-        selection: What a person asked for.
+        selection: The criteria.
     """
     import polars as pl
 
@@ -183,14 +199,14 @@ def select_rows(rejected: "pl.DataFrame", key: str, selection: Selection) -> "pl
 def release(
     released: "pl.DataFrame", rows: "pl.DataFrame", key: str, corrections: Sequence[Mapping[str, str | None]], note: str
 ) -> "pl.DataFrame":
-    """Adds releases; a row released before gets the new release instead.
+    """Adds releases to the table; a new release of a row replaces its earlier one.
 
     Args:
         released: The releases so far.
         rows: Rejected rows to release.
         key: Name of the key column.
-        corrections: For each of ``rows`` its new values as text; an empty mapping releases it as it is.
-        note: Why, for whoever looks later.
+        corrections: For each of ``rows`` its new values as text; an empty mapping releases it unchanged.
+        note: The user's reason, stored with each release.
     """
     import polars as pl
 
@@ -211,14 +227,14 @@ def release(
 
 
 def withdraw(released: "pl.DataFrame", keys: Sequence[str], is_all: bool) -> "pl.DataFrame":
-    """The releases without those of the given keys, or without any: their rows are judged like all others again."""
+    """Returns the releases without those of the given keys (or none): the next run checks their rows like any other."""
     import polars as pl
 
     return released.clear() if is_all else released.filter(~pl.col("key").is_in(list(keys)).fill_null(False))
 
 
 def rule_counts(rejected: "pl.DataFrame") -> "pl.DataFrame":
-    """Columns ``rule``, ``n_rows`` and ``n_releasable``, most frequent first; a row counts for every rule it breaks."""
+    """Returns ``rule``, ``n_rows`` and ``n_releasable``, most rows first; a row counts for each rule it breaks."""
     import polars as pl
 
     rules = rejected.select(pl.col(RULES).alias("rule"), IS_RELEASABLE).explode("rule")
@@ -227,12 +243,12 @@ def rule_counts(rejected: "pl.DataFrame") -> "pl.DataFrame":
 
 
 def folder(project: str) -> Path:
-    """Where a project's quarantine lies: ``02_intermediate/<project>`` in the data folder."""
+    """Returns the folder of a project's quarantine: ``02_intermediate/<project>`` in the data folder."""
     return data_directory() / "02_intermediate" / project
 
 
 def read_rejected(project: str) -> "pl.DataFrame":
-    """The rejected rows of a project's last run.
+    """Returns the rejected rows of a project's last run.
 
     Raises:
         ConfigurationError: The project has not been run.
@@ -249,7 +265,7 @@ def read_rejected(project: str) -> "pl.DataFrame":
 
 
 def read_released(project: str) -> "pl.DataFrame":
-    """The releases of a project, empty where there are none.
+    """Returns the releases of a project; an empty table if it has none.
 
     Raises:
         StorageError: The file is damaged.
@@ -262,11 +278,11 @@ def change_releases(project: str, change: "Callable[[pl.DataFrame], pl.DataFrame
     """Reads the releases, changes them and stores them, whole or not at all; one process at a time.
 
     Args:
-        project: Its name.
-        change: Old releases to new ones.
+        project: The project's name.
+        change: ``change(releases)`` returns the new table of releases.
 
     Returns:
-        How many releases there were before and are now.
+        The number of releases before and after.
 
     Raises:
         BusyError: Another process is changing them.

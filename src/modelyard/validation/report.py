@@ -1,4 +1,4 @@
-"""The validation report: one HTML page that needs nothing but itself, the same bytes for the same data."""
+"""Renders the validation report: one self-contained HTML page, byte-identical for identical data."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,13 +20,13 @@ _N_TOP_VALUES = 3
 def render_report(
     summary: Mapping[str, Any], accepted: "pl.DataFrame", shown: "pl.DataFrame", contract: Contract
 ) -> str:
-    """Draws the page.
+    """Returns the page as HTML.
 
     Args:
-        summary: Of :mod:`modelyard.validation.summary`, with ``project`` and ``source``.
-        accepted: Rows that stay; their columns are profiled.
+        summary: The result of :mod:`modelyard.validation.summary`, with ``project`` and ``source``.
+        accepted: The accepted rows, whose columns are profiled.
         shown: The rejected rows to list.
-        contract: Descriptions and units.
+        contract: Gives descriptions and units.
     """
     from jinja2 import Environment
 
@@ -43,7 +43,7 @@ def render_report(
 
 
 def _profile(values: "pl.Series", column: Column) -> dict[str, Any]:
-    """One column: how much is missing, its range or its most frequent values, its distribution."""
+    """Returns one column's share of missing values, its range or most frequent values, and its histogram."""
     there = values.drop_nulls()
     profile = {
         "name": column.name,
@@ -75,7 +75,7 @@ def _top_values(values: "pl.Series") -> str:
 
 
 def _bars(values: "pl.Series") -> list[int]:
-    """Heights of a histogram, in pixels; a bin that holds anything is at least one pixel high."""
+    """Returns the bar heights of a histogram in pixels; a bin that is not empty is at least one pixel high."""
     import math
 
     numbers = values.to_physical().cast(float)
@@ -88,14 +88,14 @@ def _bars(values: "pl.Series") -> list[int]:
 
 
 def _cell(value: Any) -> Any:
-    """A value of a rejected row, exact; lists (of reasons) and missing values as they are."""
+    """Returns a rejected row's value for display, unrounded; lists (of reasons) and missing values unchanged."""
     if isinstance(value, bool):
         return str(value).lower()
     return value.isoformat(sep=" ").replace("+00:00", "Z") if isinstance(value, datetime) else value
 
 
 def _text(value: Any) -> str:
-    """A value of a profile, rounded."""
+    """Returns a profile's value as text, rounded."""
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     return f"{value:.6g}" if isinstance(value, float) else str(_cell(value))

@@ -1,4 +1,4 @@
-"""What validation found, as a small document: row counts, one line for each rule, and whether the run may go on."""
+"""Summarises validation as a JSON document: row counts, one entry for each rule, and whether the run must stop."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,21 +23,21 @@ def summarise(
     contract: Contract,
     max_rejected_share: float,
 ) -> dict[str, Any]:
-    """Counts and verdicts.
+    """Returns the row counts, the result of each rule and the reasons to stop.
 
     Args:
-        accepted: Rows that stay.
+        accepted: Accepted rows.
         rejected: Rows in quarantine.
-        checks: Every rule, evaluated.
-        broken: Row and position of the rules that reject rows.
-        waived: The same of rules that released rows break.
-        contract: Names the key.
-        max_rejected_share: The limit.
+        checks: All evaluated rules.
+        broken: ``row`` and ``position`` (into ``checks``) of the rules that reject rows.
+        waived: The same columns for rules that released rows break.
+        contract: Gives the name of the key.
+        max_rejected_share: Share of rejected rows, 0 to 1, above which the run stops.
 
     Returns:
         A JSON document: ``n_ingested``, ``n_accepted``, ``n_rejected``, ``n_released`` (accepted though a rule is
-        broken), ``rejected_share``, ``max_rejected_share``, ``checks``, ``stop`` (why the run may not go on; empty: it
-        may) and ``samples`` (lines of text).
+        broken), ``rejected_share``, ``max_rejected_share``, ``checks``, ``stop`` (reasons to stop the run; empty: it
+        continues) and ``samples`` (lines of text).
     """
     summary = _counts(accepted.height, rejected.height, max_rejected_share)
     summary["n_released"] = waived.join(broken, on="row", how="anti")["row"].n_unique()
@@ -57,7 +57,7 @@ def summarise(
 def refuse(
     rejected: "pl.DataFrame", reasons: Sequence[str], contract: Contract, max_rejected_share: float
 ) -> dict[str, Any]:
-    """The same document for a table that does not fit the contract as a whole: every row is rejected."""
+    """Returns the same document for a table that does not fit the contract as a whole: every row is rejected."""
     checks = [_row(reason, "contract", "stops the run", rejected.height, "") for reason in reasons]
     summary = _counts(0, rejected.height, max_rejected_share)
     summary |= {"n_released": 0, "n_corrected": 0, "n_stale_releases": 0, "releases_digest": None, "checks": checks}
@@ -102,7 +102,7 @@ def _too_many(summary: dict[str, Any], rejected: "pl.DataFrame") -> str:
 
 
 def _samples(accepted: "pl.DataFrame", rejected: "pl.DataFrame", contract: Contract) -> list[str]:
-    """A few rows as text: rejected ones with their reasons, else accepted ones with their values."""
+    """Returns a few rows as text: rejected ones with their reasons, else accepted ones with their values."""
     if rejected.height:
         return [
             f"row {row[ROW_NUMBER]} ({contract.key} = {row.get(contract.key)}): {'; '.join(row[REASONS])}"

@@ -1,4 +1,4 @@
-"""From failed checks to rejected rows: which rules each row breaks, in words that hold the offending values."""
+"""Turns failed checks into the rules that each row breaks, with reasons that quote the offending values."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,11 +15,11 @@ READABLE = "every cell must be readable as its type"
 
 
 def contract_expectations(contract: Contract, has_split: bool) -> "list[Expectation]":
-    """The contract's own promises as expectations: readable cells first, then the unique key, then no missing values.
+    """Returns the contract's rules as expectations: readable cells first, then a unique key, then no missing values.
 
     Args:
-        contract: The promises.
-        has_split: Whether the records name an official split.
+        contract: The contract.
+        has_split: Whether the records have a column with an official split.
     """
     import great_expectations.expectations as gxe
 
@@ -42,14 +42,14 @@ def contract_expectations(contract: Contract, has_split: bool) -> "list[Expectat
 def violations(
     records: "pl.DataFrame", checks: Sequence[Check], contract: Contract, n_promises: int, waived: "pl.DataFrame"
 ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
-    """Which rows break which rules.
+    """Returns which rows break which rules.
 
     Args:
         records: The rows that were checked.
         checks: Checks of :func:`contract_expectations`, then of the project's expectations.
-        contract: Names the key.
-        n_promises: How many of ``checks`` are the contract's; nobody can waive those.
-        waived: Columns ``row`` and ``check`` (a name): what was released.
+        contract: Gives the name of the key.
+        n_promises: How many of ``checks`` are the contract's; those cannot be waived.
+        waived: Columns ``row`` and ``check`` (a name): the rules from which rows were released.
 
     Returns:
         The rules that reject a row, and those that were waived. Both have the columns ``row`` (position from 0),
@@ -57,6 +57,7 @@ def violations(
     """
     import polars as pl
 
+    # All broken rules but the unique key (position 1), without those that were waived for a row.
     frames = [
         _broken(records, check, position, position < n_promises)
         for position, check in enumerate(checks)
@@ -65,6 +66,7 @@ def violations(
     broken = pl.concat([_nothing(), *frames])
     let_through = broken.filter(~pl.col("is_promise")).join(waived, on=["row", "check"], how="semi")
     broken = broken.join(let_through, on=["row", "position"], how="anti")
+    # Which copy of a key is kept depends on the rows that other rules reject, so duplicates come last.
     duplicates = _duplicates(records, checks[1], contract.key, broken["row"])
     return pl.concat([broken, duplicates]).sort("row", "position"), let_through.sort("row", "position")
 
@@ -82,7 +84,7 @@ def _broken(records: "pl.DataFrame", check: Check, position: int, is_promise: bo
     rows = pl.Series("row", check.rows, dtype=pl.Int64)
     cells = records.select(list(dict.fromkeys([*check.columns, PARSE_ERRORS])))[rows].insert_column(0, rows)
     if is_promise and check.rule.endswith("must have a value"):
-        # A cell that cannot be read is null; saying that it is missing as well would mislead.
+        # A cell that cannot be parsed is null; it must not be reported as missing too.
         named = rf"(?:^|; ){check.columns[0]}: "
         cells = cells.filter(~pl.col(PARSE_ERRORS).str.contains(named).fill_null(False))
     return cells.select(
@@ -96,7 +98,7 @@ def _broken(records: "pl.DataFrame", check: Check, position: int, is_promise: bo
 
 
 def _reason(check: Check, cells: "pl.DataFrame") -> "pl.Expr":
-    """Words like "amount_eur = -5.0, expected between 0 and 100000"; for the parse errors their own text."""
+    """Returns a text such as "amount_eur = -5.0, expected between 0 and 100000"; for parse errors their own text."""
     import polars as pl
 
     if check.columns == (PARSE_ERRORS,):
@@ -127,13 +129,14 @@ def _value(cells: "pl.DataFrame", name: str) -> "pl.Expr":
 
 
 def _duplicates(records: "pl.DataFrame", check: Check, key: str, rejected: "pl.Series") -> "pl.DataFrame":
-    """Rows of the same key but one: the first that nothing else rejects stays."""
+    """Returns all rows of a duplicated key but one: the first row that no other rule rejects is kept."""
     import polars as pl
 
     if not check.rows:
         return _nothing()
     rows = pl.Series("row", check.rows, dtype=pl.Int64)
     cells = records.select(key)[rows].insert_column(0, rows)
+    # Sorted with accepted rows first, the first row of each key is the one to keep.
     cells = cells.with_columns(pl.col("row").is_in(rejected.implode()).alias("is_rejected")).sort("is_rejected", "row")
     cells = cells.with_columns(
         pl.col("row").first().over(key).alias("kept"), pl.col("is_rejected").first().over(key).alias("is_kept_rejected")
