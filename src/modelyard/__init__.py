@@ -1,7 +1,7 @@
-"""The spine: what three or more projects share; it knows no project by name."""
+"""The spine: the code that all projects share. It contains no project's name."""
 
 import gc
 
-# The libraries make some hundred thousand objects while they load, which stay. Looked through every 700 of them, as
-# Python begins with, a sixth of a command's time until it works goes into looking for garbage that is not there.
+# The libraries allocate some hundred thousand objects while they load, and keep them. With Python's default threshold
+# (a collection every 700 allocations) a sixth of a command's start-up time is spent in the garbage collector.
 gc.set_threshold(50_000, 20, 20)

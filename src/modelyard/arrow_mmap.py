@@ -1,4 +1,4 @@
-"""Frames in uncompressed Arrow files that any number of processes can map: only what is touched is read."""
+"""Frames in uncompressed Arrow files that several processes can map; only the pages they access are read."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ def write_arrow(frame: "pl.DataFrame", path: Path) -> None:
 
 
 def read_arrow(path: Path) -> "pl.DataFrame":
-    """Maps what :func:`write_arrow` wrote; pages are shared between processes and read when touched.
+    """Maps a file of :func:`write_arrow`; pages are shared between processes and read on first access.
 
     polars' own ``read_ipc`` copies the file into memory (polars 2.1: 368 MB private against 57 MB for a 320 MB file).
     """

@@ -1,4 +1,4 @@
-"""The project's commands beside Kedro's own; each is imported only when it is used."""
+"""The commands that this repository adds to ``kedro``; each is imported only when it is used."""
 
 from kedro.framework.cli.utils import LazyGroup
 

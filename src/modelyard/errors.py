@@ -1,4 +1,4 @@
-"""Errors a user can act on: what was found, where, and the way out.
+"""Errors a user can act on: each names what was found, where, and how to correct it.
 
 Every failure that is not a bug is raised as one of these; the command line prints the message alone (no
 traceback) and exits with the class's ``exit_code``.
@@ -7,7 +7,7 @@ traceback) and exits with the class's ``exit_code``.
 from modelyard.passwords import masked
 
 ALARM_EXIT_STATUS = 10
-"""Of a command that has worked and found something alarming; errors have 1 to 9."""
+"""Exit status of a command that succeeded and raised an alarm; errors have 1 to 9."""
 
 
 class ModelyardError(Exception):
@@ -26,7 +26,7 @@ class ModelyardError(Exception):
         super().__init__("\n".join(self.lines()))
 
     def lines(self) -> list[str]:
-        """The message, one labelled line for each part that is present."""
+        """Returns the message, one labelled line for each part that is present."""
         lines = [self.found]
         if self.where:
             lines.append(f"  where:   {self.where}")
@@ -35,7 +35,7 @@ class ModelyardError(Exception):
         return lines
 
     def naming(self, project: str) -> "ModelyardError":
-        """Returns the same error with the project's name where its way out says ``<project>``."""
+        """Returns the same error with ``<project>`` in its way out replaced by the project's name."""
         return type(self)(self.found, where=self.where, way_out=self.way_out.replace("<project>", project))
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -60,7 +60,7 @@ class DataContractError(ModelyardError):
 
 
 class FetchError(ModelyardError):
-    """A public data set could not be brought here, or its bytes are not the published ones."""
+    """A public data set could not be downloaded, or its bytes are not the published ones."""
 
     exit_code = 4
 

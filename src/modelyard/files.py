@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes: files and folders appear whole or not at all."""
 
 import contextlib
 import hashlib
@@ -14,7 +14,7 @@ from typing import Any
 from modelyard.errors import ModelyardError, StorageError
 
 _CHUNK_BYTES = 1 << 20
-_FULL = "No space left on device"  # polars (with an error of its own) and shutil.copytree give these words, no number
+_FULL = "No space left on device"  # polars and shutil.copytree raise errors with this text and without an errno
 
 
 @contextlib.contextmanager
@@ -73,7 +73,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sha256_of_file(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
+    """Returns the hex sha256 of a file's bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -82,7 +82,7 @@ def sha256_of_file(path: Path) -> str:
 
 
 def sha256_of_directory(path: Path) -> str:
-    """Hex sha256 over the relative names and bytes of every file below ``path``, in sorted order."""
+    """Returns the hex sha256 over the relative names and bytes of every file below ``path``, in sorted order."""
     digest = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
         digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of_file(file)}\n".encode())

@@ -1,4 +1,4 @@
-"""The gate: may this model become champion?"""
+"""The gate: decides whether a model may become champion."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class GateParameters(Parameters):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Test metrics of one model beside the floor and the champion on the same rows.
+    """Test metrics of one model, with those of the floor (a trivial rule) and of the champion on the same rows.
 
     Args:
         primary: Name of the metric that decides.
@@ -46,7 +46,7 @@ class Evaluation:
 
 
 class Verdict(NamedTuple):
-    """The gate's answer, with a reason a reviewer can read."""
+    """The gate's decision, with a reason a reviewer can read."""
 
     passed: bool
     reason: str

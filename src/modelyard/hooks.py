@@ -1,4 +1,4 @@
-"""What happens around every run: one run per project at a time, checked parameters, tracking, a summary."""
+"""Kedro hooks: one run per project at a time, checked parameters, tracking, and a summary at the end."""
 
 import logging
 import os
@@ -31,11 +31,11 @@ _LOCK_WAIT_S = float(os.environ.get("MODELYARD_LOCK_WAIT_S", "3600"))
 
 
 class BackEndHook:
-    """Asks the servers that the environment's ``back_ends.yml`` names, before anything is run."""
+    """Checks that the servers in the environment's ``back_ends.yml`` are reachable, before anything is run."""
 
     @hook_impl
     def after_context_created(self, context: "KedroContext") -> None:
-        """Checks them and hands their addresses to those who read them; without the file, all is local."""
+        """Checks the servers and sets the variables that hold their addresses; without the file, all is local."""
         from kedro.config import MissingConfigException
 
         try:
@@ -46,7 +46,7 @@ class BackEndHook:
 
 
 class RunLockHook:
-    """One run of a project at a time: a second one says so and waits."""
+    """Allows one run of a project at a time: a second one logs a warning and waits."""
 
     def __init__(self) -> None:
         self._locks: list[FileLock] = []
@@ -97,7 +97,7 @@ class RunLockHook:
 
 
 class ParameterHook:
-    """A group of parameters that no file names has its defaults; one that nothing reads is a mistake, said at once."""
+    """Gives a parameter group that no file mentions its defaults, and rejects a group that no node reads."""
 
     @hook_impl
     def after_context_created(self, context: "KedroContext") -> None:
@@ -110,13 +110,13 @@ class ParameterHook:
 
         requested = [name for name in pipelines._requested_pipelines or [] if name in project_names()]
         loader: Any = context.config_loader
-        if requested and Path(loader.conf_source).is_dir():  # it may be an archive
+        if requested and Path(loader.conf_source).is_dir():  # conf_source may also be an archive
             _check_folders(loader)
             folders = [f"{name}/**/parameters*" for name in requested]
             loader.config_patterns["parameters"] = ["parameters*", "parameters*/**", *folders]
         try:
             parameters = loader["parameters"]
-        except MissingConfigException:  # no file has any
+        except MissingConfigException:  # no file has parameters
             parameters = dict(loader.runtime_params or {})
         for name in requested or project_names():
             groups = parameters[name] = parameters.get(name) or {}
@@ -135,7 +135,7 @@ class ParameterHook:
             return
         _check_names(parameters, project_names(), "projects", "conf/ or --params")
         for project in _projects_in(pipeline):
-            # Also of what --to-nodes leaves out.
+            # A group is valid too if only nodes that --to-nodes left out read it.
             read = _groups_read(pipeline, project) | _groups_read(pipelines[project], project)
             if read:
                 _check_names(parameters.get(project, {}), sorted(read), f"groups of {project}", f"{project} parameters")
@@ -177,7 +177,7 @@ class TrackingHook:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Logs what a reviewer looks for: validation metrics, test metrics, digests."""
+        """Logs validation metrics, test metrics and digests as soon as the datasets that hold them are saved."""
         name = dataset_name.rpartition(".")[2]
         if name == "train_summary":
             tracking.log_metrics({f"valid.{metric}": value for metric, value in data["valid"].items()})
@@ -207,13 +207,13 @@ class TrackingHook:
     @hook_impl
     def on_pipeline_error(self, error: Exception, pipeline: "Pipeline") -> None:
         """Ends the run as failed, with the reason."""
-        with suppress(StorageError):  # the user sees what ended the run, not that it also ended the journal
+        with suppress(StorageError):  # the user must see why the run failed, not that the journal failed too
             tracking.set_tags({"error": str(error)[:500]})
             tracking.finish("FAILED")
 
 
 class SummaryHook:
-    """Stage times while the run works, a readable summary at its end, work folders tidied."""
+    """Logs each stage while the run works, prints a summary at its end and removes temporary work folders."""
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
@@ -221,24 +221,24 @@ class SummaryHook:
 
     @hook_impl
     def before_dataset_loaded(self, node: "Node") -> None:
-        """A stage begins with the loading of its inputs."""
+        """Starts the clock of a stage when its first input is loaded."""
         if node.name not in self._started:
             self._started[node.name] = time.perf_counter()
             logger.info("▸ %s", node.name)
 
     @hook_impl
     def before_node_run(self, node: "Node") -> None:
-        """A stage without inputs begins here."""
+        """Starts the clock of a stage that has no inputs."""
         self.before_dataset_loaded(node)
 
     @hook_impl
     def after_node_run(self, node: "Node") -> None:
-        """Notes the time so far."""
+        """Records the stage's time so far."""
         self._seconds[node.name] = time.perf_counter() - self._started[node.name]
 
     @hook_impl
     def after_dataset_saved(self, node: "Node") -> None:
-        """A stage ends with the saving of its last output: features are published, versions registered there."""
+        """Records the time again: saving an output may publish features or register a version, which takes long."""
         self.after_node_run(node)
 
     @hook_impl
@@ -294,7 +294,7 @@ def _log_evaluation(evaluation: dict[str, Any]) -> None:
 
 
 def _flatten(values: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """``{"a": {"b": 1}}`` to ``("a.b", 1)``; parameter models give all their fields, defaults included."""
+    """Yields ``("a.b", 1)`` for ``{"a": {"b": 1}}``; parameter models yield all their fields, defaults included."""
     if hasattr(values, "model_dump"):
         values = values.model_dump(mode="json")
     if not isinstance(values, dict):

@@ -1,4 +1,4 @@
-"""The lifecycle: its nodes, the same for every project, readable top to bottom.
+"""The lifecycle: the Kedro nodes that every project has, in the order in which they run.
 
 A new stage for all projects is a node here (its function and parameter model in ``modelyard/stages``), its datasets in
 ``conf/base/catalog.yml``, and a stage of ``dvc.yaml``. The rest follows from these: which groups of parameters there

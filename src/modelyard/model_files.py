@@ -1,7 +1,7 @@
-"""The files of a trained model: JSON, safetensors and XGBoost's own format, never pickle, and one error for all.
+"""Saves and loads trained models as JSON, safetensors and XGBoost's own format, never as pickle.
 
 ``save_model(folder, params=..., network=...)`` writes each part to a file of the part's name, and the files' digests
-beside them; the function for its kind reads a part back: :func:`load_parameters`, :func:`load_network`,
+beside them; one function for each kind of part reads it back: :func:`load_parameters`, :func:`load_network`,
 :func:`load_networks`, :func:`load_booster`, :func:`load_arrays`. The digests are checked first: a damaged booster would
 end the process inside XGBoost, and a flipped bit in a weight would not be noticed at all.
 """
@@ -36,7 +36,7 @@ def save_model(folder: Path, **parts: Part) -> None:
     """Writes the parts of a model into an empty folder, each file whole or not at all.
 
     Args:
-        folder: Where to.
+        folder: The folder to write to.
         parts: Name to part: a pydantic model (``<name>.json``), a network (``<name>.safetensors``), networks
             (``<name>_0.safetensors``, ...), a booster (``<name>.ubj``), or arrays by name (``<name>.safetensors``).
 
@@ -91,8 +91,8 @@ def load_booster(folder: Path, name: str = "booster", n_threads: int = 0) -> xgb
 
     Args:
         folder: The model's folder.
-        name: Of the part.
-        n_threads: CPU threads that it predicts with; 0: all.
+        name: The part's name.
+        n_threads: CPU threads for prediction; 0: all.
 
     Raises:
         StorageError: The file is missing or damaged.
@@ -123,7 +123,10 @@ def _numbered(parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _serialised(part: Any) -> tuple[str, bytes]:
-    """Returns a part's suffix and bytes; a method tells a network and a booster, as importing torch takes seconds."""
+    """Returns a part's suffix and bytes.
+
+    A network or a booster is recognised by a method rather than its class, because importing torch takes seconds.
+    """
     if isinstance(part, BaseModel):
         return ".json", part.model_dump_json(indent=2).encode()
     if isinstance(part, Mapping):
@@ -140,7 +143,7 @@ def _serialised(part: Any) -> tuple[str, bytes]:
 
 
 def _read(folder: Path, file: str) -> bytes:
-    """Returns the bytes of a file after a look at its digest."""
+    """Returns the bytes of a file after comparing them with the stored digest."""
     try:
         digest = json.loads((folder / _DIGESTS).read_text(encoding="utf-8"))[file]
         content = (folder / file).read_bytes()

@@ -1,4 +1,4 @@
-"""The base of every parameter model, and the annotation by which Kedro finds the model of a node's parameters."""
+"""The base class of parameter models, and the annotations by which Kedro finds a node's parameter model."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from modelyard.errors import ConfigurationError
 
 
 class Parameters(BaseModel):
-    """Values that steer one function; declared beside it, validated by Kedro before any node runs.
+    """The parameters of one function; declared beside it, validated by Kedro before any node runs.
 
     Each field carries a description, a unit where it has one, bounds and the one place of its default. YAML under
     ``conf/`` holds differences only, also of nested models: what is not given comes from the field's default, not from
@@ -44,7 +44,7 @@ def _over(default: Any, value: Any) -> Any:
 
 
 class SourceParameters(Parameters):
-    """Where records come from; the base of every project's ingest parameters.
+    """The source of the records; the base of every project's ingest parameters.
 
     A project narrows ``source`` and ``dataset`` to a ``Literal`` of what it offers.
     """
@@ -59,11 +59,11 @@ class SourceParameters(Parameters):
 
 
 class NoParameters(Parameters):
-    """Of a stage that a project does not have."""
+    """The parameters of a stage that a project does not have."""
 
 
 def parameters_of(function: Callable[..., Any]) -> type[Parameters]:
-    """The parameter model that ``function`` takes: the one argument annotated with a :class:`Parameters` class.
+    """Returns the parameter model of ``function``, from its one argument annotated with a :class:`Parameters` class.
 
     Other annotations may name types that are imported for type checkers only.
 

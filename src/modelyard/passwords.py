@@ -1,4 +1,4 @@
-"""Passwords in addresses are masked wherever text leaves the process: errors, logs, tracking, records."""
+"""Masks passwords in URLs wherever text leaves the process: errors, logs, tracking, records."""
 
 import logging
 import re
@@ -8,7 +8,7 @@ _WITH_PASSWORD = re.compile(r"(?P<before>\w[\w+.-]*://[^\s/:@'\"]*):(?P<password
 
 
 def masked(text: str) -> str:
-    """Returns ``text`` with the password of every address in it replaced: ``https://user:***@host/file``."""
+    """Returns ``text`` with the password of every URL in it replaced: ``https://user:***@host/file``."""
     return _WITH_PASSWORD.sub(r"\g<before>:***@", text) if "://" in text else text
 
 

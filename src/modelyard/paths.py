@@ -1,4 +1,4 @@
-"""Where things lie: the repository, its data folder, one project's folders."""
+"""The paths of the repository and of its data folder."""
 
 import os
 from functools import cache
@@ -7,10 +7,10 @@ from pathlib import Path
 
 @cache
 def repository() -> Path:
-    """The checkout's root: the folder that holds ``conf/`` and ``pipelines/``."""
+    """Returns the root of the checkout: the folder that holds ``conf/`` and ``pipelines/``."""
     return Path(__file__).resolve().parents[2]
 
 
 def data_directory() -> Path:
-    """The root of Kedro's data layers: ``$MODELYARD_DATA_DIR``, or ``data/`` in the repository."""
+    """Returns the root of Kedro's data layers: ``$MODELYARD_DATA_DIR``, or ``data/`` in the repository."""
     return Path(os.environ.get("MODELYARD_DATA_DIR") or repository() / "data").absolute()

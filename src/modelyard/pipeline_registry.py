@@ -1,4 +1,4 @@
-"""Kedro's pipelines: one for each project, imported only when it is asked for."""
+"""Kedro's pipelines: one for each project, imported when it is first used."""
 
 import importlib
 from typing import Any
@@ -13,7 +13,7 @@ DEFAULT = "__default__"
 
 
 class _Projects(dict[str, Pipeline]):
-    """Names of all projects at once; a project's module is imported when its pipeline is looked up.
+    """A dictionary with the names of all projects; a project's module is imported when its pipeline is looked up.
 
     With 29 projects, importing all of them to run one, or to list their names, would cost half a minute.
     """
@@ -41,11 +41,11 @@ class _Projects(dict[str, Pipeline]):
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Every project's pipeline by name; ``__default__`` runs them all.
+    """Returns every project's pipeline by name; ``__default__`` runs them all.
 
     Raises:
-        ConfigurationError: A pipeline was asked for that no project has. (Kedro would turn a KeyError from here into
-            "pipeline not found" without the nearest name.)
+        ConfigurationError: The command line names a pipeline that no project has. (Kedro would turn a KeyError from
+            here into "pipeline not found" without the nearest name.)
     """
     for name in kedro_pipelines._requested_pipelines or []:
         if name != DEFAULT:

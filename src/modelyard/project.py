@@ -1,7 +1,7 @@
-"""The seam: what a project is to the spine.
+"""The interface between a project and the shared code (the spine).
 
 A project is a frozen record of plain functions and plain values. The spine wires them into a Kedro pipeline
-(:mod:`modelyard.lifecycle`) and never asks for a project's name.
+(:mod:`modelyard.lifecycle`) and treats all projects alike.
 
 Shapes used throughout: ``records``, ``examples`` and ``predictions`` are polars frames with one row per example.
 ``examples`` are the accepted records joined point in time with the features, plus ``split``.
@@ -34,7 +34,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Model(Protocol):
-    """What ``fit`` returns: any object that knows the parameters which rebuild it without a validation split.
+    """What ``fit`` returns: any object whose ``params`` suffice to fit it again without a validation split.
 
     Early stopping, a blend weight or a calibration chosen on validation rows are written into ``params`` as fixed
     values, so that the best trial can be refitted on training and validation rows together.
@@ -45,23 +45,24 @@ class Model(Protocol):
         """The project's own parameter model, with everything that validation rows decided filled in."""
 
 
-class Pruned(Exception):  # noqa: N818 - no error: the ordinary end of a hopeless trial
-    """Raised by :attr:`FitRun.report` to end a hopeless trial; ``fit`` lets it pass through."""
+class Pruned(Exception):  # noqa: N818 - not an error: an unpromising trial ends so
+    """Raised by :attr:`FitRun.report` to stop an unpromising trial; ``fit`` must not catch it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitRun:
-    """What one call of ``fit`` may use of its surroundings.
+    """What one call of ``fit`` gets from the lifecycle.
 
     Args:
         seed: Seed of every random choice; the same seed and inputs give the same model.
-        folder: Where checkpoints go. A re-run after a kill gets the same folder for the same inputs, and continues.
-        report: Called as ``report(step, value)`` with the primary metric on validation rows, or a steadier measure of
-            the same direction, after each epoch or block of boosting rounds; it raises
-            :class:`Pruned` to end a hopeless trial (let it pass through).
+        folder: Folder for checkpoints. A run repeated after a kill gets the same folder for the same inputs, so that
+            ``fit`` can resume.
+        report: Called as ``report(step, value)`` with the primary metric on validation rows, or a less noisy
+            measure of the same direction, after each epoch or block of boosting rounds; it raises :class:`Pruned` to
+            stop an unpromising trial (do not catch it).
         n_threads: CPU threads this fit may use.
         device: Where to train: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        precision: What the forward and backward pass compute in: ``auto``, ``float32`` or ``bfloat16``.
+        precision: Number format of the forward and backward pass: ``auto``, ``float32`` or ``bfloat16``.
     """
 
     seed: int
@@ -74,7 +75,7 @@ class FitRun:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFormat:
-    """How a model goes to disk and back, without pickle.
+    """How a model is saved and loaded, without pickle.
 
     Args:
         save: ``save(model, folder)`` writes safetensors, XGBoost's own format and JSON into an empty folder.
@@ -87,7 +88,7 @@ class ModelFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """What is good, and what is trivial.
+    """How predictions are scored, and the trivial rule they are compared with.
 
     ``measure``, ``score`` and ``once`` take the same parameter model.
 
@@ -95,7 +96,7 @@ class Metrics:
         score: ``score(rows, params)`` returns metric name to value for a frame of records joined with predictions
             (with what ``measure`` returned, where a project has it); called on validation rows, on test rows, and on
             bootstrap resamples of them, so keep it quick. Names are scikit-learn's scorer names where they exist. A
-            metric that the rows cannot answer is NaN. The order is that of importance: summaries and READMEs show
+            metric that is undefined on the rows is NaN. The order is that of importance: summaries and READMEs show
             the primary metric and the first six others, files hold all of them.
         primary: The metric that tuning optimises and the gate judges; one of those that ``score`` returns.
         greater_is_better: Direction of ``primary``.
@@ -136,7 +137,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class LoggedMedia:
-    """A sample of the media that were asked about, kept for people to look at.
+    """How many of the media in requests are kept for people to look at.
 
     Args:
         share: Share of requests whose media are kept, 0 to 1.
@@ -149,22 +150,23 @@ class LoggedMedia:
 
 @dataclass(frozen=True, kw_only=True)
 class Api:
-    """The project's own request schema.
+    """The project's prediction service: its request and response schemas, and how they become frames.
 
     Args:
         request: One example as a client sends it.
-        response: One answer.
-        decode: Requests to a frame that ``predict`` takes.
-        encode: Answers to one response for each request, in order.
+        response: The response to one request.
+        decode: ``decode(requests)`` returns a frame that ``predict`` takes.
+        encode: ``encode(answers)`` returns one response for each request, in order.
         example: A valid request; the registered model's input example and the server's smoke test.
-        answer: ``answer(model, frame)`` returns what the service says to a batch of decoded requests (M rows), which
-            ``encode`` takes. None: what ``predict`` returns.
-        timeout_s: Seconds until a request is given up with 504. None: the server's setting.
-        max_rows: Rows of one request; beyond them the answer is 413. None: the server's setting.
-        budget: See :class:`Budget`. None: what counts is rows and bytes.
+        answer: ``answer(model, frame)`` returns the frame that ``encode`` takes, for decoded requests (M rows). None:
+            what ``predict`` returns.
+        timeout_s: Seconds until a request is answered with status 504. None: the server's setting.
+        max_rows: Largest number of rows of one request; a larger one is answered with status 413. None: the server's
+            setting.
+        budget: See :class:`Budget`. None: only rows and bytes are limited.
         stream: ``stream(model, frame)`` yields the answer to one decoded request (M = 1) piece by piece, as values that
-            JSON knows; served as ``text/event-stream`` on a route of its own, in a thread beside the predictions, so it
-            must not change the model. None: there is no such route.
+            JSON can hold; served as ``text/event-stream`` on a separate route, in a thread beside the predictions, so
+            it must not change the model. None: the project has no such route.
         logged_media: Which of the contract's media in ``decode``'s frame are kept. None: none at all.
     """
 
@@ -187,13 +189,13 @@ class Project:
 
     Args:
         name: snake_case noun, the same in folder, Kedro namespace, conf, data, tests, MLflow and route.
-        title: For people.
-        contract: What the records promise.
+        title: The name that people read.
+        contract: Columns, key, target and media of the records.
         ingest: ``ingest(params)`` returns raw records from the configured source (``simulated``, ``public``,
-            ``own``). The one stage that reads the outside world.
+            ``own``). No other stage reads external data.
         expectations: ``expectations(params)`` returns Great Expectations expectations on the records; ``params`` are
             those of ``ingest``.
-        feature_views: The features' schema; empty where all that a model may know of an example stands in its row.
+        feature_views: The features' schema; empty where the model uses only the columns of the row itself.
         derive_features: ``derive_features(records, params)`` returns view name to frame (entity, ``event_time``,
             features); a row may only use what was known at its ``event_time``. None where there are no views.
         fit: ``fit(examples, params, run)`` returns a :class:`Model`; ``examples`` hold the splits ``train`` and
@@ -207,7 +209,7 @@ class Project:
             predictions, features and media.
         api: See :class:`Api`.
         schedule: Cron expression of the regular retraining.
-        gate: ``gate(evaluation, params)`` says whether the model may become champion.
+        gate: ``gate(evaluation, params)`` returns whether the model may become champion, with a reason.
     """
 
     name: str

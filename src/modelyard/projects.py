@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def project_names() -> list[str]:
-    """Names of all projects, sorted, read from the folders' names without importing any of them."""
+    """Returns the names of all projects, sorted, read from the folders' names without importing any of them."""
     return sorted(path.parent.name for path in (repository() / "pipelines").glob("*/pipeline.py"))
 
 
@@ -33,7 +33,7 @@ def check_project_name(name: str) -> None:
 
 
 def load_project(name: str) -> "Project":
-    """The record of the project ``name``; imports only ``pipelines.<name>``.
+    """Returns the record of the project ``name``; imports only ``pipelines.<name>``.
 
     Raises:
         ConfigurationError: There is no such project.

@@ -1,4 +1,4 @@
-"""Records: the one table that every project has, one row per example, and the contract it keeps.
+"""Records: the one table that every project has, one row per example, and the contract that describes it.
 
 Pixels, waveforms and token ids are media: columns that ``ingest`` returns too, and that are kept in a sidecar which a
 row's key addresses. What Great Expectations checks, Feast stores and Evidently watches is the table without them.
@@ -63,12 +63,12 @@ class Media:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """What a project promises about its records.
+    """The columns of a project's records and their roles.
 
     Args:
         columns: Every column that records may have; others are dropped at ingestion, with a word in the log.
         key: Name of the column that identifies a row (unique).
-        event_time: Name of the ``datetime`` column saying when the example happened.
+        event_time: Name of the ``datetime`` column with the time of the example.
         target: Name of the label's column. None: nothing is labelled, and performance comes from the rows themselves.
         group: Column whose rows belong together (a customer, a patient): confidence intervals resample whole groups
             so that they stay honest when rows of one group resemble each other. None: rows are independent.
@@ -83,18 +83,18 @@ class Contract:
     media: tuple[Media, ...] = ()
 
     def column(self, name: str) -> Column:
-        """The column called ``name``.
+        """Returns the column called ``name``.
 
         Raises:
-            KeyError: There is none.
+            KeyError: The contract has no such column.
         """
         return {column.name: column for column in self.columns}[name]
 
     def hidden_columns(self) -> tuple[str, ...]:
-        """What ``predict`` must not see: the target, and media that are targets."""
+        """Returns the columns that ``predict`` must not get: the target, and media that are targets."""
         media = [media.name for media in self.media if media.role == "target"]
         return (*([self.target] if self.target else []), *media)
 
     def digest(self) -> str:
-        """Hex sha256 over the contract's content; changes with any promise."""
+        """Returns the hex sha256 over the contract's content."""
         return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()

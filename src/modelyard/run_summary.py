@@ -1,4 +1,4 @@
-"""What a person sees at the end of a run: what happened, how good it is, where to look, what to try next."""
+"""Prints a summary at the end of a run: stage times, rows, test metrics, reports, and commands to try next."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 REPORTS = ("validation_report.html", "model_card.md", "metrics.json", "figures")
 
 _UNDEFINED = "–"
-"""What stands for a number that the rows do not define."""
+"""Printed for a metric that is undefined on the rows."""
 
 
 def show(project: str, seconds: dict[str, float], catalog: "CatalogProtocol[Any, Any]", pipeline: "Pipeline") -> None:
@@ -120,7 +120,7 @@ def _version_line(project: str, version: dict[str, Any]) -> str:
 
 
 def _where_to_look(project: str, made: dict[str, Any]) -> str:
-    """Reports, and the commands that make sense after this run."""
+    """Returns the paths of the reports, and the commands that are useful after this run."""
     version = made["model_version"]
     folder = data_directory() / "08_reporting" / project
     folder = folder.relative_to(repository()) if folder.is_relative_to(repository()) else folder

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class EvaluateParameters(Parameters):
-    """How sure the numbers are."""
+    """Parameters of the bootstrap intervals and of the metrics by slice."""
 
     n_resamples: int = Field(200, ge=20, description="Bootstrap resamples behind each confidence interval.")
     confidence: float = Field(0.95, gt=0, lt=1, description="Share of resamples inside the interval.")
@@ -26,14 +26,14 @@ class EvaluateParameters(Parameters):
 
 
 def learning_rows(examples: "pl.DataFrame") -> "pl.DataFrame":
-    """The rows that training and tuning may see: ``train`` and ``valid``."""
+    """Returns the rows that training and tuning may see: ``train`` and ``valid``."""
     import polars as pl
 
     return examples.filter(pl.col("split").is_in(["train", "valid"]))
 
 
 def rows_of(examples: "pl.DataFrame", split: str) -> "pl.DataFrame":
-    """The rows of one split."""
+    """Returns the rows of one split."""
     import polars as pl
 
     return examples.filter(pl.col("split") == split)
@@ -95,10 +95,10 @@ def resampled(project: Project, rows: "pl.DataFrame", score_params: Any, params:
 def intervals(
     project: Project, rows: "pl.DataFrame", score_params: Any, params: EvaluateParameters
 ) -> dict[str, Interval]:
-    """Each metric with its percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
+    """Returns each metric with its percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
 
     Whole groups are resampled where the contract names a group: rows of one customer or patient resemble each other,
-    and resampling single rows would promise too narrow an interval.
+    and resampling single rows would give too narrow an interval.
 
     Args:
         project: Gives ``score`` and the contract.
@@ -138,7 +138,7 @@ def _unbiased(interval: Interval, samples: "NDArray[np.float64]") -> Interval:
 
 
 def gain(project: Project, ours: Scores, theirs: Scores, params: EvaluateParameters) -> Interval:
-    """How much better than the champion, in the primary metric: a paired bootstrap (Efron & Tibshirani 1993, 16.2).
+    """Returns the gain over the champion in the primary metric, by a paired bootstrap (Efron & Tibshirani 1993, 16.2).
 
     Both models are scored on the same resamples, so that what makes a resample easy or hard for both cancels out;
     comparing two separate intervals would hide small but certain gains.
@@ -159,7 +159,7 @@ def gain(project: Project, ours: Scores, theirs: Scores, params: EvaluateParamet
 
 
 def _bounds(samples: Any, params: EvaluateParameters) -> Any:
-    """Lower and upper percentile along the first axis, of those resamples in which the metric is defined."""
+    """Returns lower and upper percentile along the first axis, of those resamples in which the metric is defined."""
     import numpy as np
 
     tail = (1 - params.confidence) / 2 * 100
@@ -169,7 +169,7 @@ def _bounds(samples: Any, params: EvaluateParameters) -> Any:
 
 
 def _resamples(rows: "pl.DataFrame", group: str | None, params: EvaluateParameters) -> Iterator["pl.DataFrame"]:
-    """Resampled frames; each copy of a group gets an id of its own, so that copies count as distinct groups."""
+    """Yields resampled frames; each copy of a group gets an id of its own, so that copies count as distinct groups."""
     import numpy as np
     import polars as pl
 

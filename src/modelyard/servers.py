@@ -1,4 +1,4 @@
-"""Several servers behind one command: their links when they answer, a new start for one that falls, one Ctrl-C."""
+"""Runs several servers from one command: prints their URLs, restarts those that end, stops all at Ctrl-C."""
 
 import contextlib
 import os
@@ -22,9 +22,9 @@ _LOOK_EVERY_S = 0.2
 _EXIT_GRACE_S = 15.0
 _LAST_LINES = 5
 _SETTLED_S = 20.0
-"""A process that listens nowhere has started well when it has lived this long."""
+"""A process without a port counts as started successfully after this time."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
-"""Before a fallen server is started again: doubles with each fall, until it has run for the longest pause."""
+"""Pause before a server is restarted: doubles with each restart, and is reset once it has run for the longest pause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +32,13 @@ class Server:
     """One process.
 
     Args:
-        name: What people call it.
-        command: What starts it.
-        port: It listens on this port of the loopback address; None: it listens nowhere.
-        option: The option that chooses the port.
-        answers_at: Path that answers when it is ready.
-        shows: Path that people open.
-        environment: Added to this process's.
+        name: Its name in messages.
+        command: The command line that starts it.
+        port: Port on the loopback address; None: it listens on no port.
+        option: The command-line option that sets the port.
+        answers_at: URL path that answers when the server is ready.
+        shows: URL path to open in a browser.
+        environment: Environment variables added to those of this process.
     """
 
     name: str
@@ -51,18 +51,18 @@ class Server:
 
 
 def mlflow_servers(port: int) -> list[Server]:
-    """Returns MLflow's pages on this repository's database; none where ``$MLFLOW_TRACKING_URI`` names a server."""
+    """Returns an MLflow server on this repository's database; empty if ``$MLFLOW_TRACKING_URI`` names a server."""
     from modelyard.tracking.mlflow_store import artifact_location, client, tracking_uri
 
     artifacts = artifact_location("")
     if artifacts is None:
         return []
-    client()  # its tables are made here, once, and not by every worker at the same time
+    client()  # creates the tables once, rather than in every worker at the same time
     command = (sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1")
     environment = {
-        "MLFLOW_BACKEND_STORE_URI": tracking_uri(),  # it may hold a password, which a command line would show to all
+        "MLFLOW_BACKEND_STORE_URI": tracking_uri(),  # it may hold a password, which a command line would expose
         "MLFLOW_ARTIFACTS_DESTINATION": artifacts,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # of language models; they would be more processes
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # jobs for language models would start more processes
     }
     return [
         Server(
@@ -96,7 +96,7 @@ def check_ports(servers: Sequence[Server]) -> None:
 
 @dataclass
 class _Process:
-    """A server's process, and how it has fared."""
+    """A server's process and its state."""
 
     server: Server
     log: Path
@@ -111,13 +111,13 @@ class _Process:
 def run_together(servers: Sequence[Server], logs: Path, say: Callable[[str], None]) -> None:
     """Runs all servers until SIGINT or SIGTERM; then ends all, with their children.
 
-    A server that falls after it has started well is started again, and the others go on meanwhile. One that ends while
-    it starts for the first time ends the others, too: it is configured wrongly, and would end so again.
+    A server that ends after a successful start is restarted while the others continue. One that ends during its first
+    start ends the others, too: its configuration is wrong, and a restart would fail in the same way.
 
     Args:
         servers: What to run.
         logs: Folder for one log file of each.
-        say: Called with each line for people.
+        say: Called with each line of output.
 
     Raises:
         ModelyardError: A server has ended while it started.
@@ -135,7 +135,7 @@ def run_together(servers: Sequence[Server], logs: Path, say: Callable[[str], Non
 
 
 def _watch(running: Sequence[_Process], say: Callable[[str], None], is_stopped: Callable[[], bool]) -> None:
-    """Says each link when its server answers, and starts the fallen again; returns when a signal says stop."""
+    """Prints each server's URL once it answers, and restarts servers that have ended; returns at a stop signal."""
     is_complete = False
     while not is_stopped():
         for one in running:
@@ -158,10 +158,10 @@ def _watch(running: Sequence[_Process], say: Callable[[str], None], is_stopped: 
 
 
 def _handle_end(one: _Process, say: Callable[[str], None]) -> None:
-    """Plans a new start of a server that has fallen, without what is left of its processes.
+    """Kills what is left of an ended server's processes and schedules its restart.
 
     Raises:
-        ModelyardError: It has never started well.
+        ModelyardError: The server ended during its first start.
     """
     if not one.has_settled:
         raise _ended(one.server, one.process.returncode, one.log)
@@ -181,7 +181,7 @@ def _start_again(one: _Process) -> None:
 
 
 def _start(server: Server, log: Path, mode: Literal["wb", "ab"]) -> "subprocess.Popen[bytes]":
-    """Starts it in a session of its own: Ctrl-C in the terminal reaches this process alone, which ends the others."""
+    """Starts a server in its own session, so that Ctrl-C reaches only this process, which then ends the others."""
     with writing(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open(mode) as output:
@@ -248,7 +248,7 @@ def _answers(server: Server) -> bool:
         answer = httpx.get(f"http://{HOST}:{server.port}{server.answers_at}", timeout=2, trust_env=False)
     except httpx.HTTPError:
         return False
-    return answer.status_code < 500 or answer.status_code == 503  # not ready for want of a champion, but there
+    return answer.status_code < 500 or answer.status_code == 503  # it is up, but has no champion to serve yet
 
 
 def _is_taken(port: int) -> bool:

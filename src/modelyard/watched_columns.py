@@ -1,4 +1,4 @@
-"""Which columns of a project are watched in service, and which identify a row: for the log and for the monitor."""
+"""Selects the columns that the request log and the monitor watch, and those that identify a row."""
 
 from typing import TYPE_CHECKING
 
@@ -18,19 +18,19 @@ def is_watchable(dtype: "pl.DataType") -> bool:
 
 
 def identifying_columns(project: "Project") -> list[str]:
-    """Columns that say which row it is, whose it is and when: key, group, entities of the features, time."""
+    """Returns the columns that identify a row: key, group, entities of the features, event time."""
     contract = project.contract
     names = [contract.key, contract.group, *(view.entity for view in project.feature_views), contract.event_time]
     return [name for name in dict.fromkeys(names) if name]
 
 
 def sensitive_columns(project: "Project") -> set[str]:
-    """Columns whose values leave no trace."""
+    """Returns the columns whose values must not be logged."""
     return {column.name for column in project.contract.columns if column.sensitive}
 
 
 def watched_columns(project: "Project", inputs: "pl.DataFrame") -> list[str]:
-    """Columns of what ``decode`` returns that are watched: no identifiers, times, targets, media and secrets."""
+    """Returns the watched columns of ``inputs``: all but identifiers, times, targets, media and sensitive columns."""
     contract = project.contract
     left_out = {*identifying_columns(project), *sensitive_columns(project), contract.target, "split"}
     left_out |= {media.name for media in contract.media}
@@ -38,7 +38,7 @@ def watched_columns(project: "Project", inputs: "pl.DataFrame") -> list[str]:
 
 
 def flat(series: "pl.Series") -> "pl.Series":
-    """A list's mean in place of the list, which is what is watched of it; other columns as they are."""
+    """Returns the mean of each list, which is what is watched of a list column; other columns unchanged."""
     import polars as pl
 
     if isinstance(series.dtype, pl.Array):

@@ -1,1 +1,1 @@
-"""Tracking: a journal of events, and the process that brings it to MLflow."""
+"""Tracking: a journal of events, and the process that copies it to MLflow."""

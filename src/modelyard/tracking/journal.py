@@ -1,7 +1,7 @@
-"""Tracking without waiting: events go to a journal file, and a process of its own brings them to MLflow.
+"""Asynchronous tracking: events go to a journal file, and a separate process copies them to MLflow.
 
-Importing mlflow and talking to its database cost seconds that no training step should wait for, and a kill must not
-lose what was logged. So every call here appends one line to ``mlflow_journal/<session>.jsonl`` and returns;
+Importing mlflow and writing to its database take seconds, during which training should not wait, and a kill must not
+lose logged values. So every call here appends one line to ``mlflow_journal/<session>.jsonl`` and returns;
 :mod:`modelyard.tracking.writer` follows the file while the run works. Without an active run every call is a no-op,
 which keeps node functions callable from tests and notebooks.
 """
@@ -29,7 +29,7 @@ _journal: TextIO | None = None
 
 
 def journal_directory() -> Path:
-    """The folder of the journals that MLflow has not fully received yet."""
+    """Returns the folder of the journals that are not fully copied to MLflow yet."""
     return data_directory() / "mlflow_journal"
 
 
@@ -56,14 +56,14 @@ def start(session: str, *, experiment: str, run_name: str, tags: Mapping[str, st
 
 
 def start_writer() -> None:
-    """Starts one writer for all journals that have ended and that nobody brings to MLflow yet."""
+    """Starts one writer for all finished journals that no writer is copying to MLflow."""
     waiting = sorted(journal_directory().glob("*.jsonl"))
     if waiting:
         _start_writer(waiting[0])
 
 
 def finish(status: str) -> None:
-    """Ends the active run; waits for the writer if it is already under way, else leaves it to finish by itself.
+    """Ends the active run; waits for the writer if it has created the run already, else lets it finish on its own.
 
     Args:
         status: ``FINISHED`` or ``FAILED``.
@@ -76,17 +76,17 @@ def finish(status: str) -> None:
     _journal.close()
     _journal = None
     if state_file(path).exists():
-        # What a run failed with may also hold up the writer; the message should not wait for it.
+        # The cause of a failure may block the writer too; the error message should not wait long for it.
         deadline = time.monotonic() + (_WRITER_START_S if status == "FINISHED" else _AFTER_FAILURE_S)
         while path.exists() and time.monotonic() < deadline:
             time.sleep(_POLL_S)
 
 
 def run_id() -> str | None:
-    """The active run's MLflow id, waiting until the writer has made the run; None without an active run.
+    """Returns the active run's MLflow id, once the writer has created the run; None without an active run.
 
     Raises:
-        StorageError: The writer did not come up.
+        StorageError: The writer did not create the run in time.
     """
     if _journal is None:
         return None
@@ -104,7 +104,7 @@ def run_id() -> str | None:
 
 
 def state_file(journal: Path) -> Path:
-    """Where the writer notes the run's id and how far it has come."""
+    """Returns the file in which the writer keeps the run's id and its position in the journal."""
     return journal.with_suffix(".state.json")
 
 
@@ -134,13 +134,13 @@ def log_artifact(path: Path, folder: str = "") -> None:
 
     Args:
         path: File or folder.
-        folder: Where it appears among the run's artifacts.
+        folder: Folder among the run's artifacts; empty: their root.
     """
     _append({"event": "artifact", "path": str(path), "folder": folder})
 
 
 def log_trial(trial: Mapping[str, Any]) -> None:
-    """Logs one tuning trial as a child run; the same trial again only moves it under the active run.
+    """Logs one tuning trial as a child run; a trial logged before is only moved under the active run.
 
     Args:
         trial: ``study``, ``number``, ``state``, ``value``, ``params`` and, if any, ``reports`` ([[step, value], ...]).
@@ -156,7 +156,7 @@ def _start_writer(path: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,
-            start_new_session=True,  # Ctrl-C ends the run, not the writing of what the run has said
+            start_new_session=True,  # Ctrl-C ends the run, but not the copying of what it logged
         )
 
 

@@ -1,7 +1,7 @@
-"""The MLflow server or database that this repository writes to, ready to use.
+"""Access to the MLflow server or database that this repository writes to.
 
-Importing mlflow takes seconds, so only the stages that read or write the registry, and the tracking writer, import
-this module's functions' contents.
+Importing mlflow takes seconds, so these functions import it only when they are called: by the stages that use the
+registry, and by the tracking writer.
 """
 
 import contextlib
@@ -23,34 +23,34 @@ if TYPE_CHECKING:
 TRACKING_VARIABLE, ARTIFACTS_VARIABLE = VARIABLES["tracking"], VARIABLES["artifacts"]
 
 _SIGNS_OF_DAMAGE = ("file is not a database", "disk image is malformed")
-"""What SQLite says of a damaged file, whatever has wrapped it."""
+"""Texts in SQLite's errors for a damaged file, also when another library has wrapped the error."""
 
 DATABASE_PATIENCE_S = 20.0
-"""How long a locked SQLite database is waited for: as long as MLflow waits at each of its own statements."""
+"""How long to wait for a locked SQLite database: as long as MLflow waits at each of its own statements."""
 
 
 def _state_directory() -> Path:
-    """Where the default database and artifacts lie: the repository, so that a bare ``mlflow ui`` there finds them.
+    """Returns the folder of the default database and artifacts: the repository, where ``mlflow ui`` looks for them.
 
-    A run whose data live elsewhere (``MODELYARD_DATA_DIR``: tests, reproductions) keeps its tracking there too.
+    A run whose data are elsewhere (``MODELYARD_DATA_DIR``: tests, reproductions) keeps its tracking there too.
     """
     return data_directory() if os.environ.get("MODELYARD_DATA_DIR") else repository()
 
 
 def tracking_uri() -> str:
-    """``$MLFLOW_TRACKING_URI``, or a SQLite database beside the data."""
+    """Returns ``$MLFLOW_TRACKING_URI``, or the URI of the default SQLite database."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_state_directory() / 'mlflow.db'}"
 
 
 def shown_uri() -> str:
-    """:func:`tracking_uri` for messages: without a password."""
+    """Returns :func:`tracking_uri` without its password, for messages."""
     return shown(tracking_uri())
 
 
 def artifact_location(experiment: str) -> str | None:
-    """Where a new experiment keeps its artifacts; None leaves it to the tracking server that is named by an address.
+    """Returns the artifact location of a new experiment; None if a tracking server with an http address decides it.
 
-    Beside a database that is in a folder of ``$MLFLOW_DEFAULT_ARTIFACT_ROOT`` (``s3://bucket/folder``), or a local one.
+    With a database it is a folder of ``$MLFLOW_DEFAULT_ARTIFACT_ROOT`` (``s3://bucket/folder``), or a local folder.
     """
     if tracking_uri().startswith("http"):
         return None
@@ -60,14 +60,14 @@ def artifact_location(experiment: str) -> str | None:
 
 
 def client() -> "MlflowClient":
-    """A client on :func:`tracking_uri`; the database's tables are made by whoever comes first.
+    """Returns a client for :func:`tracking_uri`; the first caller creates the database's tables.
 
     Raises:
         BusyError: Another process has locked the database for long.
-        StorageError: The database cannot be made.
+        StorageError: The database cannot be created.
     """
     telemetry.switch_off()
-    # mlflow 3.17 uses what SQLAlchemy 2.1 deprecates.
+    # mlflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
     warnings.filterwarnings("ignore", message=".*noload.*loader strategy is deprecated")
     import mlflow
 
@@ -77,16 +77,16 @@ def client() -> "MlflowClient":
         _make_database(Path(uri.removeprefix("sqlite:///")))
         _wait_until_free(Path(uri.removeprefix("sqlite:///")))
     elif uri.startswith("postgresql"):
-        check_database(uri, TRACKING_VARIABLE)  # MLflow itself would try for a minute
+        check_database(uri, TRACKING_VARIABLE)  # MLflow itself would retry for a minute
     mlflow.set_tracking_uri(uri)
     if wished is None:
-        # mlflow writes the environment too, where child processes would take it for the user's wish.
+        # set_tracking_uri also sets the variable, which child processes would take for the user's setting.
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     return mlflow.MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or uri)
 
 
 def download_version(project: str, version: str, folder: Path) -> Path:
-    """Brings the files of a registered version into ``folder``.
+    """Downloads the files of a registered version into ``folder``.
 
     Returns:
         The MLflow model folder.
@@ -103,10 +103,10 @@ def download_version(project: str, version: str, folder: Path) -> Path:
 
 
 def _make_database(path: Path) -> None:
-    """Makes MLflow's SQLite database whole or not at all.
+    """Creates MLflow's SQLite database whole or not at all.
 
-    MLflow takes a fresh file through some fifty migrations; two processes at it, or a kill half-way, leave a file that
-    no MLflow can open again.
+    MLflow runs some fifty migrations on a new file; two processes doing so at once, or a kill half-way, leave a file
+    that MLflow cannot open.
     """
     from filelock import FileLock
     from mlflow import MlflowClient
@@ -122,7 +122,7 @@ def _make_database(path: Path) -> None:
 
 
 def check_local_database() -> None:
-    """Checks that an existing SQLite database is one; takes a millisecond and does not import mlflow.
+    """Checks that the SQLite database, if it exists, can be read; takes a millisecond and does not import mlflow.
 
     Raises:
         StorageError: The file is damaged, or is something else.
@@ -136,7 +136,7 @@ def check_local_database() -> None:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             connection.execute("SELECT name FROM sqlite_master").fetchall()
     except sqlite3.OperationalError:
-        return  # locked, or gone this moment: said where it is used
+        return  # locked, or deleted meanwhile: reported where it is used
     except sqlite3.DatabaseError as error:
         raise _damaged(error) from error
 
@@ -151,7 +151,7 @@ def _damaged(error: Exception) -> StorageError:
 
 
 def _wait_until_free(path: Path) -> None:
-    """MLflow gives its first look at a database five seconds only."""
+    """Waits until the database is not locked; MLflow itself waits only five seconds at its first statement."""
     import sqlite3
 
     with readable_failures(), contextlib.closing(sqlite3.connect(path, timeout=DATABASE_PATIENCE_S)) as connection:
@@ -160,7 +160,7 @@ def _wait_until_free(path: Path) -> None:
 
 @contextlib.contextmanager
 def readable_failures() -> Iterator[None]:
-    """Turns a locked database and a full disk, as they appear inside the block, into errors with a way out.
+    """Turns errors of a locked database or a full disk inside the block into a :class:`ModelyardError`.
 
     Raises:
         BusyError: Another process has locked the database for long.
@@ -195,7 +195,7 @@ def readable_failures() -> Iterator[None]:
 
 
 def experiment_id(store: "MlflowClient", name: str) -> str:
-    """Id of the experiment ``name``, made if it is missing (also when two processes make it at once)."""
+    """Returns the id of the experiment ``name``; creates it if it is missing, also if two processes do so at once."""
     from mlflow.exceptions import MlflowException
 
     found = store.get_experiment_by_name(name)

@@ -1,8 +1,8 @@
-"""Brings tracking journals to MLflow: ``python -m modelyard.tracking.writer <journal>``.
+"""Copies tracking journals to MLflow: ``python -m modelyard.tracking.writer <journal>``.
 
-Follows its own journal until the run has ended, then adopts any journal that a killed run left behind. Progress is
-noted in a state file after each batch, so a killed writer continues where it stopped; runs and trials carry a tag by
-which they are found again, so nothing is made twice.
+The writer follows its own journal until the run has ended, then copies the journals that killed runs left behind. A
+state file holds its position after each batch, so a killed writer resumes where it stopped; runs and trials carry a tag
+by which they are found again, so nothing is created twice.
 """
 
 import fcntl
@@ -32,10 +32,10 @@ Event = dict[str, Any]
 
 
 def main(own: Path) -> None:
-    """Writes the journal ``own``, then what killed runs have left in its folder.
+    """Copies the journal ``own``, then the journals that killed runs have left in its folder.
 
-    A locked database or a full disk is tried again for as long as the run lives, and once more after its end; what is
-    left then stays in the journal for the next run's writer.
+    After an error (a locked database, a full disk) it retries as long as the run lives, and once after its end; the
+    rest stays in the journal for the next run's writer.
     """
     while True:
         has_ended = not own.exists() or _is_complete(own)
@@ -58,7 +58,7 @@ def _bring(own: Path) -> None:
 
 
 def _shortened(value: str) -> str:
-    """A parameter as MLflow takes it; what was cut off is said, the run record holds all of it."""
+    """Returns a parameter's value cut to MLflow's limit, with a note; the run record holds the whole value."""
     if len(value) <= _PARAM_VALUE_LIMIT:
         return value
     mark = f" … ({len(value):,} characters, whole in run_record.json)"
@@ -77,7 +77,7 @@ def _follow(store: "MlflowClient", journal: Path) -> None:
 def _write_to_end(store: "MlflowClient", journal: Path) -> None:
     state = _load_state(journal)
     while True:
-        ended = _is_complete(journal)  # asked before reading, so that no line can slip in between
+        ended = _is_complete(journal)  # checked before reading, so that no line is missed in between
         events, offset = _read(journal, state["offset"])
         for event in events:
             _write(store, journal.stem, state, event)
