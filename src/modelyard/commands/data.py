@@ -1,4 +1,4 @@
-"""``kedro data``: public data sets here, and whether they are the published ones."""
+"""``kedro data``: lists, fetches and verifies public data sets."""
 
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,7 @@ def verify(names: tuple[str, ...], all_: bool) -> None:
 
 
 def _chosen(names: tuple[str, ...], all_: bool) -> "list[PublicDataset]":
-    """The data sets asked for; every name is checked before anything is done."""
+    """Returns the data sets that the command line names; every name is checked before anything is done."""
     from modelyard.public_data.catalogue import find_dataset, load_catalogue
 
     if bool(names) == all_:
@@ -94,7 +94,7 @@ def _chosen(names: tuple[str, ...], all_: bool) -> "list[PublicDataset]":
 
 
 def _here(dataset: "PublicDataset") -> str:
-    """``yes`` as far as sizes and times of change tell, ``no``, or ``in part``."""
+    """Returns ``yes`` (judged by file sizes and modification times), ``no``, or ``in part``."""
     from modelyard.public_data.cache import Cache
 
     cache = Cache.of(dataset)

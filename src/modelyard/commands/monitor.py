@@ -1,4 +1,4 @@
-"""``kedro monitor``: have a model's requests or its answers changed since it was registered?"""
+"""``kedro monitor``: compares served requests and predictions with the reference of the model's version."""
 
 import math
 import sys
@@ -57,10 +57,10 @@ def monitor(
 
 
 def _check_options(projects: Sequence[str], **options: Any) -> None:
-    """Checks that the projects exist, and that what belongs to one project is not given for several.
+    """Checks that the projects exist, and that options for a single project are not given for several.
 
     Raises:
-        ConfigurationError: One does not, or it is.
+        ConfigurationError: A project does not exist, or such an option is given for several.
     """
     from modelyard.errors import ConfigurationError
     from modelyard.projects import check_project_name
@@ -85,7 +85,7 @@ def _look(
     version: str | None,
     env: str | None,
 ) -> int:
-    """Judges one project, shows the verdict or the error, and returns the exit status."""
+    """Monitors one project, prints the verdict or the error, and returns the exit status."""
     from datetime import UTC, datetime
 
     from modelyard.monitoring.watch import Question, watch
@@ -109,16 +109,16 @@ def _look(
 
 
 def _gravity(status: int) -> int:
-    """Orders exit statuses: an error weighs most, then an alarm, then that nothing was served."""
+    """Returns the rank of an exit status: an error is highest, then an alarm, then that nothing was served."""
     harmless = (0, DataContractError.exit_code, ALARM_EXIT_STATUS)
     return harmless.index(status) if status in harmless else len(harmless)
 
 
 def _parameters(project: str, env: str | None) -> "MonitorParameters":
-    """Returns the group ``monitor`` of the project's configuration.
+    """Returns the parameter group ``monitor`` of the project's configuration.
 
     Raises:
-        ConfigurationError: A value is not allowed, or there is no such environment.
+        ConfigurationError: A value is not allowed, or the environment does not exist.
     """
     from kedro.config import OmegaConfigLoader
     from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""``kedro new-project``: a small project that works, on every shelf, under a name of its own."""
+"""``kedro new-project``: creates a small project that runs, with its configuration and tests."""
 
 import importlib.util
 import keyword
@@ -17,7 +17,7 @@ from modelyard.files import write_text, writing
 from modelyard.paths import repository
 
 STARTER = Path(__file__).resolve().parents[1] / "starter"
-"""Real code in layers, each on the repository's shelves; only its name and its title change when it is copied."""
+"""Real code in layers, each laid out like the repository; copying replaces only its name and title."""
 
 KINDS = {
     "tabular": ("every_kind", "classifier", "tabular"),
@@ -25,12 +25,12 @@ KINDS = {
     "series": ("every_kind", "series"),
     "text": ("every_kind", "classifier", "text"),
 }
-"""The layers of each kind of data; where two have the same file, that of the later one counts."""
+"""The layers of each kind of data; of a file that two layers have, the later one is used."""
 
 STARTER_NAME, STARTER_TITLE = "starter_project", "Starter project"
 
 SHELVES = ("conf/base", "conf/ci", "conf/benchmark", "tests/pipelines", "pipelines")
-"""Where a project has a folder of its name. The last is filled last: it makes the project known."""
+"""Folders in which a project has a subfolder of its name. The last is written last: it registers the project."""
 
 _MAX_CHARACTERS = 40
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -55,16 +55,16 @@ def new_project(name: str, kind: str, title: str | None) -> None:
 
 
 def scaffold(name: str, title: str, root: Path, kind: str = "tabular") -> list[Path]:
-    """Copies the starter to every shelf below ``root``, whole or not at all.
+    """Copies the starter to all folders of a project below ``root``, whole or not at all.
 
     Args:
         name: The project's name.
-        title: What people call it.
+        title: Its title in documents.
         root: The repository, or a folder laid out like it.
         kind: One of :data:`KINDS`.
 
     Returns:
-        The folders that were made, and ``README.md`` if its table of projects got a row.
+        The created folders, and ``README.md`` if its table of projects got a row.
 
     Raises:
         ConfigurationError: The name or the title cannot be used, or something of that name is there already.
@@ -101,10 +101,10 @@ def scaffold(name: str, title: str, root: Path, kind: str = "tabular") -> list[P
 
 
 def check_new_name(name: str, root: Path) -> None:
-    """Checks that ``name`` can become a project's.
+    """Checks that ``name`` can be the name of a new project.
 
     Raises:
-        ConfigurationError: It is no snake_case noun, or already means something else here.
+        ConfigurationError: It is not a snake_case noun, or is already in use here.
     """
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > _MAX_CHARACTERS:
         near = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
@@ -137,7 +137,7 @@ def check_new_name(name: str, root: Path) -> None:
 
 
 def spine_files() -> list[Path]:
-    """Every module of the spine; the starter is none."""
+    """Returns every module of the spine; the starter is not part of it."""
     files = (repository() / "src" / "modelyard").rglob("*.py")
     return sorted(path for path in files if not path.is_relative_to(STARTER))
 
@@ -152,7 +152,7 @@ def _copy(source: Path, target: Path, tokens: dict[str, str]) -> None:
 
 
 def _add_to_table(readme: Path, name: str, title: str) -> bool:
-    """Adds a row below the last project of the README's table; whether there is such a table."""
+    """Adds a row to the README's table of projects; returns whether there is such a table."""
     lines = readme.read_text(encoding="utf-8").splitlines() if readme.exists() else []
     rows = [n for n, line in enumerate(lines) if line.startswith("|") and "kedro run --pipeline=" in line]
     if not rows:
@@ -167,7 +167,7 @@ def _add_to_table(readme: Path, name: str, title: str) -> bool:
 
 
 def _add_to_stages(file: Path, name: str) -> bool:
-    """Adds the project to those that dvc.yaml runs; whether there is such a list."""
+    """Adds the project to the list in dvc.yaml; returns whether there is such a list."""
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     longer, found = re.subn(r"(foreach: &projects\n(?: +- \w+\n)*)", rf"\1      - {name}\n", text, count=1)
     if found:

@@ -1,4 +1,4 @@
-"""``kedro promote``: a champion without a browser."""
+"""``kedro promote``: makes a registered version the champion, or restores the previous champion."""
 
 import getpass
 

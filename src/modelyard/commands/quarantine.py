@@ -1,4 +1,4 @@
-"""``kedro quarantine``: rejected rows, why they were rejected, and the way back."""
+"""``kedro quarantine``: lists, shows and releases rejected rows."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,7 +147,7 @@ def _projects_with_quarantine() -> list[str]:
 
 
 def _select(rejected: "pl.DataFrame", contract: "Contract", selection: "Selection") -> "pl.DataFrame":
-    """The rows asked for; it is an error if there are none, unless nothing in particular was asked for."""
+    """Returns the selected rows; if there are none, it is an error, except for a selection of all rows."""
     from modelyard.errors import ConfigurationError
     from modelyard.validation.quarantine import select_rows
 
@@ -164,7 +164,7 @@ def _select(rejected: "pl.DataFrame", contract: "Contract", selection: "Selectio
 def _corrected(
     rows: "pl.DataFrame", contract: "Contract", settings: tuple[str, ...]
 ) -> "tuple[pl.DataFrame, list[dict[str, str | None]]]":
-    """The rows with the same correction each; without one, those that may be released as they are."""
+    """Returns the rows and their corrections; without a correction, only the rows that may be released unchanged."""
     import polars as pl
 
     from modelyard.errors import ConfigurationError
@@ -241,7 +241,7 @@ def _print_rows(rows: "pl.DataFrame", contract: "Contract") -> None:
         click.echo(click.style(f"row {row[ROW_NUMBER]}, {contract.key} {row.get(contract.key)}", bold=True) + way_back)
         for reason in row[REASONS]:
             click.echo("  " + click.style(reason, fg="red"))
-        # Columns that the source does not bring say nothing about a row.
+        # Columns that the source does not have are null and would only lengthen the output.
         values = [f"{name}={row[name]}" for name in names if row[name] is not None]
         click.echo("  " + ", ".join(values))
     if rows.is_empty():

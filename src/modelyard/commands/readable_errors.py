@@ -1,4 +1,4 @@
-"""Errors on the command line: one message, the right exit status, no traceback."""
+"""Prints errors on the command line: one message, the exit status of its class, no traceback."""
 
 import sys
 from collections.abc import Iterator
@@ -44,6 +44,6 @@ def _modelyard_error(error: BaseException) -> ModelyardError | None:
 
 
 def _tidy(message: str) -> str:
-    """Kedro's and pydantic's report without their boilerplate lines."""
+    """Returns Kedro's and pydantic's report without their boilerplate lines."""
     lines = [line for line in message.splitlines() if "errors.pydantic.dev" not in line]
     return "\n".join(line.split(" [type=")[0] for line in lines)

@@ -1,4 +1,4 @@
-"""``kedro reproduce``: does a registered version come out again?"""
+"""``kedro reproduce``: re-runs a registered version and compares the results."""
 
 import sys
 import tempfile

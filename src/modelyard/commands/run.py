@@ -1,4 +1,4 @@
-"""``kedro run``: Kedro's own command; both spellings of the pipeline option, readable errors, ``--quiet``."""
+"""``kedro run``: Kedro's own command with both spellings of the pipeline option, readable errors and ``--quiet``."""
 
 import logging
 from typing import Any
@@ -9,15 +9,15 @@ from kedro.framework.cli.project import run as kedro_run
 from modelyard.commands.readable_errors import readable_errors
 from modelyard.errors import ConfigurationError
 
-_kedro_run: Any = kedro_run.callback  # declared as perhaps None; Kedro's command has one
+_kedro_run: Any = kedro_run.callback  # click declares it as optional; Kedro's command has one
 
 
 def _run(quiet: bool, pipeline: str | None, pipelines: list[str], **options: Any) -> None:
-    """Runs a project's pipeline: ingestion to registry."""
+    """Runs a project's pipeline, from ingestion to registration."""
     if quiet:
         logging.getLogger().setLevel(logging.WARNING)
         logging.getLogger("modelyard").setLevel(logging.WARNING)
-    # Kedro 1.7 warns on --pipeline; both spellings mean the same here, without a word.
+    # Kedro 1.7 warns that --pipeline is deprecated; here both spellings mean the same, without a warning.
     names = [*pipelines, *([pipeline] if pipeline else [])]
     with readable_errors():
         if "ParallelRunner" in str(options.get("runner")):

@@ -1,4 +1,4 @@
-"""``kedro schedule``: Dagster's webserver and daemon, which retrain by calendar, by drift and on new data."""
+"""``kedro schedule``: runs Dagster's webserver and daemon, which retrain on a schedule, on drift and on new data."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""``kedro serve``: every champion behind one HTTP server."""
+"""``kedro serve``: serves all champions from one HTTP server."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from modelyard.commands.readable_errors import readable_errors
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """One option for each field of the settings, with its description and default; the environment may set it too."""
+    """Adds an option for each field of the settings; an environment variable can set it too."""
     from modelyard.serving.server_settings import ServingSettings
 
     for name, field in reversed(ServingSettings.model_fields.items()):

@@ -1,4 +1,4 @@
-"""``kedro up``: MLflow, the model server and Dagster together."""
+"""``kedro up``: runs MLflow, the model server and Dagster together."""
 
 import click
 

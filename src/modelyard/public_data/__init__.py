@@ -1,1 +1,1 @@
-"""Public data sets: the catalogue, and how their files get here verified."""
+"""Public data sets: the catalogue, and verified downloads."""

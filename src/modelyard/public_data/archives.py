@@ -1,7 +1,7 @@
-"""Members of a zip or tar, unpacked by the catalogue's list and never by the archive's own.
+"""Unpacks the members of a zip or tar that the catalogue lists, to the paths that the catalogue gives.
 
-So a member called ``../../x`` has no way out of the folder, and a member whose declared size is not the catalogue's is
-not unpacked at all (both modules stop reading at the declared size).
+Thus a member called ``../../x`` cannot be written outside the folder, and a member whose declared size differs from the
+catalogue's is not unpacked at all (both modules stop reading at the declared size).
 """
 
 import os
@@ -28,9 +28,9 @@ def unpack(
 
     Args:
         packed: The archive's file; its bytes have been verified.
-        archive: What the catalogue says about it; its name's ending says how it is packed.
+        archive: The catalogue's entry; the suffix of its path gives the format.
         wanted: Members to unpack.
-        part_of: Where to unpack a member.
+        part_of: Returns the file to which a member is unpacked.
 
     Raises:
         FetchError: A wanted member is missing, is not the published one, or the archive is damaged.
@@ -54,7 +54,7 @@ def unpack(
 
 
 def _zip_members(packed: Path, names: dict[str, PublishedFile]) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """Name, unpacked size as declared, and content of each regular member that is in ``names``."""
+    """Yields name, declared unpacked size and content of each regular member that is in ``names``."""
     with zipfile.ZipFile(packed) as opened:
         for name in sorted(set(opened.namelist()) & set(names)):
             with opened.open(name) as source:
@@ -62,7 +62,7 @@ def _zip_members(packed: Path, names: dict[str, PublishedFile]) -> Iterator[tupl
 
 
 def _tar_members(packed: Path, names: dict[str, PublishedFile]) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """As :func:`_zip_members`; links and devices are passed over."""
+    """Yields the same as :func:`_zip_members`; links and devices are skipped."""
     with tarfile.open(packed, "r:*") as opened:
         for entry in opened:
             source = opened.extractfile(entry) if entry.isreg() and entry.name in names else None

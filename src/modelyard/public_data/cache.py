@@ -1,4 +1,4 @@
-"""What of a public data set is on this disk, and whether it is the published one."""
+"""The local copy of a public data set, and whether its bytes are the published ones."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cache:
-    """One data set's folder ``data/01_raw/<name>``, and the fetcher's own notes beside it.
+    """One data set's folder ``data/01_raw/<name>``, and a hidden state folder beside it.
 
     Args:
         dataset: The catalogue's entry.
@@ -28,21 +28,21 @@ class Cache:
 
     @classmethod
     def of(cls, dataset: PublicDataset) -> "Cache":
-        """The data set's place in the data folder."""
+        """Returns the data set's cache in the data folder."""
         return cls(dataset, data_directory() / "01_raw")
 
     @property
     def folder(self) -> Path:
-        """Holds the verified files and nothing else."""
+        """The folder that holds the verified files and nothing else."""
         return self.root / self.dataset.name
 
     @property
     def notes(self) -> Path:
-        """Holds the lock, unfinished downloads, and what has been verified."""
+        """The folder that holds the lock, unfinished downloads, and the record of verified files."""
         return self.root / ".fetch" / self.dataset.name
 
     def is_verified(self) -> bool:
-        """Whether each file's size and time of change are those that it had when its bytes were verified."""
+        """Returns whether each file's size and modification time are those at the time of verification."""
         try:
             noted = json.loads(self._manifest.read_text(encoding="utf-8"))
             return noted == self._state() and not self.foreign_files()
@@ -50,23 +50,23 @@ class Cache:
             return False
 
     def remember(self) -> None:
-        """Notes the present state as verified; where the disk cannot be written, it is verified again next time."""
+        """Records the current files as verified; on a read-only disk they are verified again next time."""
         try:
             write_text(self._manifest, json.dumps(self._state()))
         except StorageError as error:
             logger.debug("%s: not noted as verified: %s", self.dataset.name, error.found)
 
     def forget(self) -> None:
-        """Makes the next fetch read all bytes again."""
+        """Deletes the record, so that the next fetch reads all bytes again."""
         self._manifest.unlink(missing_ok=True)
 
     def problems(self) -> dict[str, str]:
-        """Reads all bytes: path to what is wrong with a file; empty where all are the published ones."""
+        """Reads all bytes and returns path to problem; empty if all files are the published ones."""
         checked = ((file.path, self._problem(file)) for file in self.dataset.all_files())
         return {path: problem for path, problem in checked if problem}
 
     def foreign_files(self) -> list[str]:
-        """Files that are not the data set's; hidden ones, which desktops leave everywhere, do not count."""
+        """Returns files that do not belong to the data set, except hidden ones, which desktops create everywhere."""
         known = {file.path for file in self.dataset.all_files()}
         return sorted(path for path in self._present() if path not in known)
 

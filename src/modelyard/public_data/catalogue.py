@@ -1,6 +1,6 @@
-"""The catalogue of public data sets: what each one is, whose it is, where it lies and which bytes it is.
+"""The catalogue of public data sets: description, licence, source, size and sha256 of each.
 
-The entries are ``conf/base/public_data.yml``; ``docs/public-data.md`` says how to add one.
+The entries are in ``conf/base/public_data.yml``; ``docs/public-data.md`` explains how to add one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
 
 
 class PublishedBytes(BaseModel):
-    """Bytes that are known before they are fetched."""
+    """Bytes whose size and sha256 are known before they are fetched."""
 
     model_config = _STRICT
 
@@ -47,7 +47,7 @@ class PublishedFile(PublishedBytes):
 
 
 class Cut(BaseModel):
-    """Which rows of the publisher's CSV files are the data set's; each kept line stays as it is, byte for byte."""
+    """Which rows of the publisher's CSV files belong to the data set; each kept line is unchanged, byte for byte."""
 
     model_config = _STRICT
 
@@ -59,7 +59,7 @@ class Cut(BaseModel):
 class Archive(PublishedBytes):
     """Many small upstream files, packed into one zip or tar in a mirror; only its members are kept on disk.
 
-    Where there are hundreds, the catalogue's entry names their list instead (:func:`read_members`).
+    If there are hundreds, the catalogue's entry names a file that lists them (:func:`read_members`).
     """
 
     members: tuple[PublishedFile, ...] = Field(min_length=1, description="Their paths are the names in the archive.")
@@ -78,7 +78,7 @@ class Upstream(BaseModel):
 
 
 class Result(BaseModel):
-    """What a method reached on a data set."""
+    """A published result of a method on a data set."""
 
     model_config = _STRICT
 
@@ -92,7 +92,7 @@ class Result(BaseModel):
 
 
 class PublicDataset(BaseModel):
-    """One public data set, with all that a user must know before using it."""
+    """One public data set: files, licence, citation and known results."""
 
     model_config = _STRICT
 
@@ -126,18 +126,18 @@ class PublicDataset(BaseModel):
         return self
 
     def all_files(self) -> Iterator[PublishedFile]:
-        """The files that the data set is on disk: the plain ones and the archives' members."""
+        """Yields the data set's files on disk: the plain ones and the archives' members."""
         yield from self.files
         for archive in self.archives:
             yield from archive.members
 
     @property
     def total_bytes(self) -> int:
-        """Bytes on disk."""
+        """Returns the size on disk in bytes."""
         return sum(file.bytes for file in self.all_files())
 
     def upstream_url(self, file: PublishedFile) -> str:
-        """Where the publisher has ``file``."""
+        """Returns the publisher's URL of ``file``."""
         if file.url:
             return file.url
         path = quote(file.path)
@@ -145,7 +145,7 @@ class PublicDataset(BaseModel):
 
 
 def catalogue_path() -> Path:
-    """The catalogue's file."""
+    """Returns the path of the catalogue."""
     return repository() / "conf" / "base" / "public_data.yml"
 
 
@@ -159,7 +159,7 @@ def load_catalogue(path: Path | None = None) -> dict[str, PublicDataset]:
         Name to data set, in the file's order.
 
     Raises:
-        ConfigurationError: The file is missing, no YAML, or an entry is not what :class:`PublicDataset` asks for.
+        ConfigurationError: The file is missing or not YAML, or an entry does not fit :class:`PublicDataset`.
     """
     import yaml
 
@@ -184,7 +184,7 @@ def read_members(path: Path) -> list[dict[str, Any]]:
         The fields of a :class:`PublishedFile` for each line.
 
     Raises:
-        ConfigurationError: A line is something else.
+        ConfigurationError: A line has another form.
         OSError: The list cannot be read.
     """
     members = []
@@ -201,7 +201,7 @@ def read_members(path: Path) -> list[dict[str, Any]]:
 
 
 def _with_members(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The entry with the members of those archives whose ``member_list`` is a file beside the catalogue."""
+    """Returns the entry with the members of archives whose ``member_list`` names a file beside the catalogue."""
     archives = [
         {name: value for name, value in archive.items() if name != "member_list"}
         | {"members": read_members(folder / archive["member_list"])}
@@ -213,14 +213,14 @@ def _with_members(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def find_dataset(name: str, catalogue: Mapping[str, PublicDataset] | None = None) -> PublicDataset:
-    """The data set called ``name``.
+    """Returns the data set called ``name``.
 
     Args:
         name: As in the catalogue.
         catalogue: Another catalogue than the repository's.
 
     Raises:
-        ConfigurationError: There is none; the nearest name is in the message.
+        ConfigurationError: The catalogue has no such data set; the message proposes the nearest name.
     """
     known = load_catalogue() if catalogue is None else catalogue
     if name in known:
@@ -235,6 +235,6 @@ def find_dataset(name: str, catalogue: Mapping[str, PublicDataset] | None = None
 
 
 def _line(problem: Any) -> str:
-    """One of pydantic's problems as one line, with the entry it is in."""
+    """Returns one of pydantic's errors as one line, with its entry."""
     place = ".".join(str(part) for part in problem["loc"])
     return f"{place}: {problem['msg']}" if place else str(problem["msg"])

@@ -1,4 +1,4 @@
-"""Some rows of a publisher's CSV file: the data set is what was published before a certain time, and no more."""
+"""Extracts the rows of a publisher's CSV file that belong to the data set: those before a certain time."""
 
 import csv
 from pathlib import Path
@@ -13,12 +13,12 @@ def write_cut(whole: Path, file: PublishedFile, rule: Cut, part: Path) -> None:
 
     Args:
         whole: The publisher's file; its bytes have been verified.
-        file: What the kept rows must be.
+        file: Size and sha256 that the kept rows must have.
         rule: Which rows are kept.
-        part: File to write; gone where this fails.
+        part: File to write; deleted on failure.
 
     Raises:
-        FetchError: The column is not there, or the kept rows are not the data set's.
+        FetchError: The column is missing, or the kept rows have another digest.
         StorageError: The disk is full or the folder read-only.
     """
     lines = whole.read_bytes().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""One file from a folder or a web server: resumed where it broke off, and only ever the published bytes."""
+"""Copies one file from a folder or a web server, resumes broken downloads, and verifies the bytes."""
 
 import os
 import threading
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 18
 _PAUSES_S = (0.5, 2.0)
-"""Before each new try at a connection that broke off; the publisher's servers do that under load."""
+"""Pauses before retrying a broken connection; publishers' servers break connections under load."""
 
 _NEVER_PROXIED = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 
 class UnreachableError(FetchError):
-    """The server itself cannot be reached: its other files need not be tried."""
+    """The server itself cannot be reached, so its other files are not tried."""
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """What the downloads of one fetch share.
+    """State shared by the downloads of one fetch.
 
     Args:
-        client: The connections.
-        advance: Told each number of bytes that arrived; a negative one when some were thrown away.
-        stop: Set when the others shall end, at the next chunk.
+        client: The HTTP client.
+        advance: Called with the number of bytes that arrived; negative if some were discarded.
+        stop: Set to end all downloads at their next chunk.
     """
 
     client: "httpx.Client"
@@ -41,21 +41,21 @@ class Transfer:
     stop: threading.Event
 
     def copy(self, source: IO[bytes], target: IO[bytes], limit: int) -> None:
-        """Copies to the end of ``source``, but hardly further than ``limit`` bytes."""
+        """Copies ``source`` to its end, but at most one chunk beyond ``limit`` bytes."""
         while limit >= 0 and (chunk := source.read(_CHUNK_BYTES)):
             self.took(chunk)
             target.write(chunk)
             limit -= len(chunk)
 
     def took(self, chunk: bytes) -> None:
-        """Counts a chunk; ends this download when it is no longer wanted."""
+        """Counts a chunk; ends this download if ``stop`` is set."""
         if self.stop.is_set():
             raise CancelledError
         self.advance(len(chunk))
 
 
 def open_client() -> "httpx.Client":
-    """A client that obeys the environment's proxies and certificates, except for this machine's own addresses."""
+    """Returns a client that uses the environment's proxies and certificates, except for local addresses."""
     import httpx
 
     return httpx.Client(
@@ -67,17 +67,18 @@ def open_client() -> "httpx.Client":
 
 
 def download(source: Path | str, published: PublishedBytes, part: Path, transfer: Transfer) -> None:
-    """Brings the published bytes into ``part``, which may hold the beginning of an earlier try.
+    """Writes the published bytes to ``part``, which may hold the beginning of an earlier download.
 
     Args:
-        source: A file, or an http(s) address.
-        published: What the bytes must be.
-        part: File to write; where this fails for good it is gone, where the connection broke it is kept to go on.
+        source: A file, or an http(s) URL.
+        published: Size and sha256 that the bytes must have.
+        part: File to write; kept after a broken connection, to resume; deleted on any other failure.
         transfer: See :class:`Transfer`.
 
     Raises:
         UnreachableError: No connection to the server.
-        FetchError: No such file there, the connection broke off repeatedly, or the bytes are not the published ones.
+        FetchError: The source lacks the file, the connection broke repeatedly, or the bytes are not the published
+            ones.
         StorageError: The disk is full or the folder read-only.
     """
     is_resumed = part.exists()
@@ -95,7 +96,7 @@ def download(source: Path | str, published: PublishedBytes, part: Path, transfer
         transfer.advance(-size)
         if not is_resumed:
             break
-        is_resumed = False  # what an earlier try left may have been wrong: once more from the beginning
+        is_resumed = False  # the resumed beginning may have been wrong: download again from the start
     raise FetchError(
         f"{published.path}: these are not the published bytes ({size} bytes with sha256 {found[:12]}…, "
         f"not {published.bytes} with {published.sha256[:12]}…); they were thrown away.",
@@ -123,7 +124,7 @@ def _copy_file(source: Path, published: PublishedBytes, part: Path, transfer: Tr
 
 
 def _request(url: str, published: PublishedBytes, part: Path, transfer: Transfer) -> None:
-    """Requests what is missing of a file, again after a pause when the connection broke off."""
+    """Requests the missing part of a file, and retries after a pause if the connection breaks."""
     import httpx
 
     for pause in (*_PAUSES_S, None):
@@ -142,7 +143,7 @@ def _request(url: str, published: PublishedBytes, part: Path, transfer: Transfer
 
 
 def _continue(url: str, published: PublishedBytes, part: Path, transfer: Transfer) -> None:
-    """One request: for the bytes from the end of ``part`` on, or for all of them."""
+    """Sends one request for the bytes after the end of ``part``, or for all bytes."""
     have = part.stat().st_size if part.exists() else 0
     if have > published.bytes:
         have = 0
@@ -177,7 +178,7 @@ def _continues(response: "httpx.Response", have: int) -> bool:
 
 
 def _check_status(response: "httpx.Response", published: PublishedBytes, url: str) -> None:
-    """Raises for anything but success; in such a way that a busy server is asked again."""
+    """Raises an error for any status but success; the error for a busy server leads to a retry."""
     if response.status_code == 429 or response.status_code >= 500:
         response.raise_for_status()
     if response.status_code not in (200, 206):

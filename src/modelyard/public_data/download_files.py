@@ -1,4 +1,4 @@
-"""Brings files of one data set here, several at once, from the mirror what it has and from the publisher the rest."""
+"""Downloads files of one data set in parallel, from the mirror if it has them, else from the publisher."""
 
 import logging
 import os
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CONNECTIONS = 8
-"""At once: enough to hide the waiting for many small files, few enough for a publisher to put up with."""
+"""Parallel connections: enough to hide the latency of many small files, few enough for a publisher's server."""
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One thing to bring, and what becomes of it: ``files`` is the item itself or members of the archive.
+    """One download, and the files it gives: ``files`` is the item itself or members of the archive.
 
-    ``is_whole``: the source has the publisher's whole file, of which the item is the cut.
+    ``is_whole``: the source has the publisher's whole file, from which the item's rows are extracted.
     """
 
     source: Path | str
@@ -44,17 +44,17 @@ class _Job:
 
 
 def download_files(cache: Cache, wanted: Sequence[PublishedFile], *, quiet: bool) -> None:
-    """Brings ``wanted`` into the cache's folder.
+    """Downloads ``wanted`` into the cache's folder.
 
     Args:
-        cache: Whose lock the caller holds.
+        cache: The data set's cache; the caller holds its lock.
         wanted: Files of the data set that are missing or wrong.
         quiet: No progress bar.
 
     Raises:
-        ConfigurationError: The configured mirror is none.
-        FetchError: A file could be had neither from the mirror nor from the publisher; those that could are in place,
-            and the next call goes on from there.
+        ConfigurationError: The configured mirror is neither a folder nor an http(s) URL.
+        FetchError: A file is available neither from the mirror nor from the publisher; the others are in place, and
+            the next call fetches only what is missing.
         StorageError: The disk is full or the folder read-only.
     """
     mirror = configured_mirror()
@@ -102,7 +102,7 @@ class _Delivery:
         self._cache, self._transfer, self._bar = cache, transfer, bar
 
     def run(self, place: str, jobs: Sequence[_Job]) -> list[FetchError]:
-        """Does the jobs; returns why some failed. A server that cannot be reached ends all that are not done."""
+        """Runs the jobs and returns the errors of those that failed; an unreachable server ends all unfinished jobs."""
         megabytes = sum(job.item.bytes for job in jobs) / 1e6
         dataset = self._cache.dataset
         logger.info("%s: %.1f MB from %s (licence: %s)", dataset.name, megabytes, place, dataset.licence)
@@ -136,7 +136,7 @@ class _Delivery:
         return None
 
     def _bring_members(self, source: Path | str, archive: Archive, members: Sequence[PublishedFile]) -> None:
-        """Brings the archive beside its members; both are on the same disk, and the archive goes again."""
+        """Downloads the archive, unpacks the members, and deletes the archive."""
         packed = self._part(archive)
         download(source, archive, packed, self._transfer)
         for member in unpack(packed, archive, members, self._part):
@@ -144,10 +144,10 @@ class _Delivery:
         packed.unlink()
 
     def _bring_cut(self, source: Path | str, file: PublishedFile) -> None:
-        """Brings the publisher's whole file, verifies it, and keeps the data set's rows."""
+        """Downloads the publisher's whole file, verifies it, and keeps the data set's rows."""
         rule = self._cache.dataset.cut
         if rule is None or file.upstream_sha256 is None:
-            raise RuntimeError(f"{file.path} is no cut")  # the catalogue refuses such an entry
+            raise RuntimeError(f"{file.path} is no cut")  # the catalogue rejects such an entry
         whole = PublishedBytes(path=file.path, bytes=rule.largest_bytes, sha256=file.upstream_sha256)
         uncut = self._part(file).with_suffix(".whole")
         download(source, whole, uncut, self._transfer)
@@ -168,7 +168,7 @@ class _Delivery:
 
 @contextmanager
 def _progress(*, quiet: bool) -> "Iterator[Progress | None]":
-    """A progress bar where somebody can see it."""
+    """Yields a progress bar if standard output is a terminal, else None."""
     if quiet or not sys.stdout.isatty():
         yield None
         return
@@ -180,7 +180,7 @@ def _progress(*, quiet: bool) -> "Iterator[Progress | None]":
 
 
 def _advance(bar: "Progress | None") -> Callable[[int], None]:
-    """What moves the bar's latest line."""
+    """Returns a function that advances the bar's latest line."""
     if bar is None:
         return lambda count: None
     return lambda count: bar.advance(bar.task_ids[-1], count)

@@ -1,6 +1,6 @@
-"""Makes public data sets be here: from the cache, else the user's mirror, else the publisher; always verified.
+"""Fetches public data sets: from the cache, else the user's mirror, else the publisher; always verified.
 
-A file appears under its name only once its sha256 is the catalogue's. What a killed fetch left is continued.
+A file appears under its name only once its sha256 matches the catalogue's. A killed fetch is resumed.
 """
 
 import logging
@@ -17,19 +17,19 @@ logger = logging.getLogger(__name__)
 
 
 def fetch(name: str, *, quiet: bool = False, catalogue: Mapping[str, PublicDataset] | None = None) -> Path:
-    """Makes a data set's verified files be on this disk.
+    """Fetches a data set's files if necessary, and verifies them.
 
     Args:
         name: As in the catalogue.
-        quiet: No progress bar (there is none either where standard output is no terminal).
+        quiet: No progress bar (there is none either if standard output is not a terminal).
         catalogue: Another catalogue than the repository's.
 
     Returns:
         ``data/01_raw/<name>``, with exactly the catalogue's files below it, each under its ``path``.
 
     Raises:
-        ConfigurationError: The catalogue has no such data set, or the configured mirror is none.
-        FetchError: A file could not be brought here, or its bytes are not the published ones.
+        ConfigurationError: The catalogue has no such data set, or the configured mirror is neither a folder nor a URL.
+        FetchError: A file could not be fetched, or its bytes are not the published ones.
         StorageError: The disk is full or read-only, or the folder holds files that are not the data set's.
     """
     cache = Cache.of(find_dataset(name, catalogue))
@@ -40,14 +40,14 @@ def fetch(name: str, *, quiet: bool = False, catalogue: Mapping[str, PublicDatas
 
 
 def verify(name: str, *, catalogue: Mapping[str, PublicDataset] | None = None) -> dict[str, str]:
-    """Reads every byte of a data set that is here.
+    """Reads every byte of a fetched data set and compares it with the published digests.
 
     Args:
         name: As in the catalogue.
         catalogue: Another catalogue than the repository's.
 
     Returns:
-        Path to what is wrong with it; empty where exactly the published files are here.
+        Path to problem; empty if the folder holds exactly the published files.
 
     Raises:
         ConfigurationError: The catalogue has no such data set.
@@ -64,9 +64,9 @@ def verify(name: str, *, catalogue: Mapping[str, PublicDataset] | None = None) -
 
 
 def _complete(cache: Cache, *, quiet: bool) -> None:
-    """Fetches what is missing or wrong; of several processes one does, the others find it done."""
+    """Fetches missing or wrong files; of several processes one does so while the others wait."""
     _refuse_foreign_files(cache)
-    if cache.folder.is_dir() and not cache.problems():  # needs no lock, so it works on a disk that is read-only
+    if cache.folder.is_dir() and not cache.problems():  # needs no lock, so it works on a read-only disk
         cache.remember()
         return
     with _lock(cache):
@@ -114,7 +114,7 @@ def _lock(cache: Cache) -> Iterator[None]:
 
 @contextmanager
 def _storage_errors(folder: Path) -> Iterator[None]:
-    """Turns the operating system's other refusals (a file in a folder's place, a broken disk) into one message."""
+    """Turns other errors of the operating system (a file in a folder's place, a broken disk) into a StorageError."""
     try:
         with writing(folder):
             yield

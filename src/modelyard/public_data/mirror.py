@@ -1,6 +1,6 @@
-"""The mirror: the user's own copy of the public data sets, a folder or an http(s) address, asked before the publisher.
+"""The mirror: the user's own copy of the public data sets, a folder or an http(s) URL, tried before the publisher.
 
-It is laid out ``<mirror>/<data set>/<path in the catalogue>``; a data set that is packed there lies as its archive.
+Its layout is ``<mirror>/<data set>/<path in the catalogue>``; a packed data set is stored as its archive.
 """
 
 import os
@@ -15,16 +15,16 @@ VARIABLE = "MODELYARD_DATA_MIRROR"
 
 @dataclass(frozen=True)
 class Mirror:
-    """A place that has data sets.
+    """A folder or server with copies of data sets.
 
     Args:
-        root: Folder, or address without a slash at its end.
+        root: Folder, or URL without a slash at its end.
     """
 
     root: Path | str
 
     def source(self, dataset: str, path: str) -> Path | str:
-        """Where the mirror has (or would have) a data set's file or archive."""
+        """Returns the path or URL of a data set's file or archive in the mirror, whether or not it exists."""
         if isinstance(self.root, Path):
             return self.root / dataset / path
         return f"{self.root}/{quote(dataset)}/{quote(path)}"
@@ -34,10 +34,10 @@ class Mirror:
 
 
 def configured_mirror() -> Mirror | None:
-    """The mirror that ``MODELYARD_DATA_MIRROR`` names; None where it is unset or empty.
+    """Returns the mirror that ``MODELYARD_DATA_MIRROR`` names; None if it is unset or empty.
 
     Raises:
-        ConfigurationError: It is neither a folder that exists nor an http(s) address.
+        ConfigurationError: It is neither an existing folder nor an http(s) URL.
     """
     value = os.environ.get(VARIABLE, "").strip()
     if not value:

@@ -1,1 +1,1 @@
-"""What the tuning stage is made of: the study, the search through it, and the worker processes."""
+"""The parts of the tuning stage: the study, the search, and the worker processes."""

@@ -1,15 +1,15 @@
-"""What steers a search."""
+"""Parameters of the hyperparameter search."""
 
 from pydantic import Field
 
 from modelyard.parameters import Parameters
 
 STORAGE_VARIABLE = "MODELYARD_OPTUNA_STORAGE"
-"""Environment variable with the database URL of the studies (it may hold a password, so it is no parameter)."""
+"""Environment variable with the database URL of the studies (it may hold a password, so it is not a parameter)."""
 
 
 class TuneParameters(Parameters):
-    """How long, how wide and how patiently parameters are searched."""
+    """Number of trials, parallelism, time limit and pruning of the search."""
 
     n_trials: int = Field(
         20, ge=1, description="Trials in all; the trained model is trial 0, so 1 means no search. May be raised later."

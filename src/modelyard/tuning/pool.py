@@ -1,4 +1,4 @@
-"""The parent's side of the tuning stage's worker processes: hands out fits and survives the death of a worker."""
+"""The parent's side of the tuning workers: sends them fits, and continues when a worker process dies."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 2  # a worker that dies once may have met bad luck; one that dies twice has met its parameters
+_ATTEMPTS = 2  # one death may be an accident; a second one is attributed to the trial's parameters
 _EXIT_GRACE_S = 5.0
 
 
 class WorkerPool:
-    """Worker processes that survive the death of one of them.
+    """A pool of worker processes that continues when one of them dies.
 
-    ``concurrent.futures.ProcessPoolExecutor`` is not used: the death of one worker breaks all its futures without
-    saying whose worker died, and it cannot end a running worker.
+    ``concurrent.futures.ProcessPoolExecutor`` is not used: the death of one worker breaks all its futures, without
+    showing which task was running, and it cannot end a running worker.
 
     Args:
         loader: ``module:function`` that returns the project for a name; called in the workers.
         name: The project's name.
-        n_workers: Processes at most; each is started when a task first needs it.
+        n_workers: Largest number of processes; each is started when a task first needs it.
         n_threads: CPU threads of each.
     """
 
@@ -52,7 +52,7 @@ class WorkerPool:
             worker.kill()
 
     def run(self, tasks: Sequence[FitTask], on_end: Callable[[int, Outcome], None]) -> list[Outcome]:
-        """Runs ``tasks``; a task whose worker dies is tried once more, then it has failed.
+        """Runs ``tasks``; a task whose worker dies is tried once more and fails if it dies again.
 
         Args:
             tasks: The tasks.
@@ -62,7 +62,7 @@ class WorkerPool:
             Outcomes in the order of ``tasks``.
 
         Raises:
-            ModelyardError: A worker met something that no other trial could escape (disk full, project not loadable).
+            ModelyardError: A worker reported an error that would affect every trial (disk full, project not loadable).
         """
         waiting, deaths = deque(range(len(tasks))), Counter[int]()
         outcomes: dict[int, Outcome] = {}
@@ -89,15 +89,15 @@ class WorkerPool:
     def _start(self, index: int, tasks: Sequence[FitTask]) -> None:
         worker = self._idle.pop() if self._idle else _Worker(self._arguments)
         self._busy[worker.pipe] = (worker, index)
-        with contextlib.suppress(BrokenPipeError):  # died while idle: seen as the end of its pipe
+        with contextlib.suppress(BrokenPipeError):  # it died while idle; wait() reports the end of its pipe
             worker.pipe.send(tasks[index])
 
 
 @contextlib.contextmanager
 def _no_main_module() -> Iterator[None]:
-    """Keeps a spawned process from importing the parent's main script again.
+    """Keeps spawned processes from importing the parent's main script again.
 
-    The worker needs nothing of it. Kedro's command line would cost 1.7 s of CPU time in each worker, and a script
+    The worker does not need it. Kedro's command line would cost 1.7 s of CPU time in each worker, and a script
     without an ``if __name__ == "__main__"`` would run once more.
     """
     main = sys.modules["__main__"]
@@ -117,10 +117,10 @@ class _Worker:
         self._process: SpawnProcess = context.Process(target=serve, args=(theirs, *arguments), name="tuning worker")
         with _no_main_module():
             self._process.start()
-        theirs.close()  # the worker holds the only other end: its death closes the pipe
+        theirs.close()  # the worker must hold the only other end, so that its death closes the pipe
 
     def outcome(self) -> Outcome | None:
-        """The answer to the last task; None if the worker died over it."""
+        """Returns the outcome of the last task; None if the worker died while running it."""
         try:
             answer = self.pipe.recv()
         except (EOFError, OSError):
@@ -131,7 +131,7 @@ class _Worker:
         return outcome
 
     def cause_of_death(self) -> str:
-        """In words."""
+        """Returns how the process ended, as text."""
         self._process.join(_EXIT_GRACE_S)  # the pipe closes a moment before the process has ended
         self.kill()
         code = self._process.exitcode or 0
@@ -140,7 +140,7 @@ class _Worker:
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
     def kill(self) -> None:
-        """Ends the process at once; what it has on disk is whole or not there."""
+        """Kills the process; its files on disk are written atomically."""
         self._process.kill()
         self._process.join()
         self.pipe.close()

@@ -1,4 +1,4 @@
-"""Says how a study is getting on: a bar in a terminal, log lines elsewhere."""
+"""Shows a study's progress: a progress bar in a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class TuningProgress:
         self._bar.stop()
 
     def add(self, number: int, state: str, value: float | None) -> None:
-        """Takes one ended trial, of this process or an earlier one."""
+        """Counts one ended trial, of this process or an earlier one."""
         self._states[state] += 1
         if state == "COMPLETE" and value is not None and self._is_better(number, value):
             self._best = number, value
         self._bar.update(self._task, completed=self._states.total(), description=self._so_far())
 
     def ended(self, number: int, state: str, value: float | None, seconds: float) -> None:
-        """Takes a trial that has ended just now, and logs it where there is no bar."""
+        """Counts a trial that has just ended, and logs it if there is no progress bar."""
         self.add(number, state, value)
         if self._bar.disable:
             result = "" if value is None else f", {self._primary} {value:.5f}"
@@ -68,7 +68,7 @@ class TuningProgress:
             )
 
     def _is_better(self, number: int, value: float) -> bool:
-        # Trials end in any order; of equals, the winner is the one with the lowest number.
+        # Trials end in any order; among equal values the lowest number wins, so that the result is reproducible.
         return self._best is None or (self._sign * value, -number) > (self._sign * self._best[1], -self._best[0])
 
     def _so_far(self) -> str:

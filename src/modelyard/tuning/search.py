@@ -1,4 +1,4 @@
-"""The search itself: generation after generation, from wherever an earlier process has left the study."""
+"""Runs the search generation by generation, and resumes a study that an earlier process left unfinished."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
-    """What is searched, and how.
+    """The settings of one search.
 
     Args:
         fit_params: The configured fit parameters.
         tune_params: How to search.
         score_params: The project's score parameters.
         seed: Seed of the search and of every fit in it.
-        device: Of every fit (:class:`modelyard.project.FitRun`).
-        precision: Of every fit (:class:`modelyard.project.FitRun`).
+        device: Device of every fit (:class:`modelyard.project.FitRun`).
+        precision: Precision of every fit (:class:`modelyard.project.FitRun`).
     """
 
     fit_params: Parameters
@@ -53,14 +53,14 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class Search:
-    """One study being worked on.
+    """The search in one study.
 
     Args:
         project: The project.
         stored: The study.
         pool: Worker processes.
-        folder: The study's folder; holds ``examples.arrow``, and a folder for each trial in work.
-        settings: What is searched.
+        folder: The study's folder; holds ``examples.arrow``, and a folder for each unfinished trial.
+        settings: The settings of the search.
     """
 
     project: Project
@@ -70,7 +70,7 @@ class Search:
     settings: SearchSettings
 
     def run(self, train_summary: Mapping[str, Any]) -> None:
-        """Brings the study to ``n_trials`` ended trials.
+        """Runs trials until ``n_trials`` have ended.
 
         Args:
             train_summary: The trained model's ``valid`` and ``reports``, for trial 0.
@@ -93,10 +93,10 @@ class Search:
             logger.warning("every trial failed; the trained model stays. Reasons: %s/trial_*/error.txt", self.folder)
 
     def final_model(self, trained_model: Any) -> Any:
-        """The winner, fitted once more on training and validation rows together if asked to.
+        """Returns the best trial's model, refitted on training and validation rows together if ``refit`` is set.
 
         Raises:
-            ModelyardError: The last fit failed.
+            ModelyardError: The refit failed.
         """
         winner = self.winner()
         model = trained_model if winner.number == 0 else self._load(self._trial_task(winner))
@@ -121,13 +121,13 @@ class Search:
         )
 
     def winner(self) -> FrozenTrial:
-        """The best completed trial, of equals the first; trial 0 if none has completed."""
+        """Returns the best completed trial, of equal ones the first; trial 0 if none has completed."""
         sign = 1 if self.project.metrics.greater_is_better else -1
         completed = [trial for trial in self._ended() if trial.state.name == "COMPLETE"]
         return max(completed, key=lambda trial: sign * cast(float, trial.value), default=self._ended()[0])
 
     def summary(self) -> dict[str, Any]:
-        """What was tried and what won, ready for JSON; equal inputs give equal bytes, so no times are in it."""
+        """Returns all trials and the winner as a JSON document, without times: equal inputs give equal bytes."""
         trials, winner = self._ended(), self.winner()
         metrics = self.project.metrics
         return {
@@ -191,7 +191,7 @@ class Search:
         self._tidy(numbers.stop)
 
     def _propose(self, index: int, numbers: range, earlier: Sequence[FrozenTrial]) -> None:
-        """Writes the generation's trials to the storage, as far as a killed process has not done so already."""
+        """Writes the generation's trials to the storage, except those that a killed process has written already."""
         import optuna
 
         known = len(self.stored.trials(before=numbers.stop)) - numbers.start
@@ -200,7 +200,7 @@ class Search:
         sampled = sample_generation(
             self.project,
             self.settings.fit_params,
-            [trial for trial in earlier if trial.params],  # trial 0 has none where the search space cannot express it
+            [trial for trial in earlier if trial.params],  # trial 0 may have none (see study.py)
             size=len(numbers),
             seed=self.settings.seed + index,
             n_random_trials=self.settings.tune_params.n_random_trials,
@@ -226,7 +226,7 @@ class Search:
     def _trial_task(self, trial: FrozenTrial, pruning: PruningRule | None = None) -> FitTask:
         return FitTask(
             label=f"trial {trial.number}",
-            # A frozen trial repeats the suggestions it was made with.
+            # A FrozenTrial returns the suggestions that it was created with.
             params=self.project.search_space(cast("optuna.Trial", trial), self.settings.fit_params),
             score_params=self.settings.score_params,
             folder=self._trial_folder(trial.number),
@@ -243,7 +243,7 @@ class Search:
         return self.folder / f"trial_{number:04d}"
 
     def _load(self, task: FitTask) -> Any:
-        """The model of a completed task, fitted (again) if its folder is not on this machine."""
+        """Returns the model of a completed task, fitted again if its folder is not on this machine."""
         if not task.model_folder.is_dir():
             (task.folder / "outcome.json").unlink(missing_ok=True)
             outcome = self.pool.run([task], lambda position, outcome: None)[0]
@@ -275,7 +275,7 @@ class Search:
         )
 
     def _tidy(self, before: int) -> None:
-        """Deletes what ended trials have left on disk, but for the best model and what explains a failure."""
+        """Deletes the files of ended trials, except the best model and the records of failures."""
         best = self.winner().number
         for trial in self.stored.trials(before)[1:]:
             folder = self._trial_folder(trial.number)
@@ -294,5 +294,5 @@ def _finite_metrics(metrics: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _numbers(metrics: Mapping[str, float | None]) -> dict[str, float]:
-    """A metric that the validation rows cannot answer is NaN, and null in the summary's file."""
+    """Returns the metrics as floats; one that is undefined on the validation rows is null in the file and NaN here."""
     return {name: math.nan if value is None else float(value) for name, value in metrics.items()}

@@ -1,7 +1,7 @@
 """The Optuna study behind the tuning stage: its name, its storage, and generations of trials.
 
-Everything that a trial depends on is decided from the trials of earlier generations, which makes a study repeatable to
-the bit however its workers are timed, and lets a damaged or killed one be continued as if nothing had happened.
+A trial depends only on the trials of earlier generations. This makes a study bit-for-bit reproducible whatever the
+timing of its workers, and a killed or damaged study can be resumed with the same result.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_NOT_IN_NAME = {"n_trials", "refit", "timeout_s"}  # a finished study can be extended, refitted or not
+_NOT_IN_NAME = {"n_trials", "refit", "timeout_s"}  # changing these continues the same study
 
 
 def study_name(
@@ -46,18 +46,18 @@ def study_name(
     settings: SearchSettings,
     folder: Path,
 ) -> str:
-    """``<project>-<digest>`` over all that a trial's result depends on, so that different inputs never mix.
+    """Returns ``<project>-<digest>``, with a digest of all that a trial's result depends on.
 
-    The project's modules are part of it. The trained model's own bytes and scores stand for what lies below them: a
-    changed training loop or library that changes the trained model starts a new study, any other does not.
+    The digest covers the project's modules. The trained model's bytes and scores represent the training loop and the
+    libraries: a change there starts a new study only if it changes the trained model.
 
     Args:
         project: The project.
         learning: Rows of ``train`` and ``valid``.
         trained_model: The model of the train stage.
         valid: Its metrics on validation rows.
-        settings: What is searched.
-        folder: An existing folder to write the trained model into for a moment.
+        settings: The settings of the search.
+        folder: An existing folder, in which the trained model is written temporarily.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".digest-") as temporary:
         project.model_format.save(trained_model, Path(temporary))
@@ -81,17 +81,17 @@ def study_name(
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study and the storage it lives in."""
+    """A study and its storage."""
 
     study: optuna.Study
     storage: optuna.storages.BaseStorage
 
     def trials(self, before: int) -> list[FrozenTrial]:
-        """The trials whose number is below ``before``."""
+        """Returns the trials whose number is below ``before``."""
         return self.study.get_trials(deepcopy=False)[:before]
 
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Writes how trial ``number`` ended; the state comes last, so after a kill in between it is written again."""
+        """Writes how trial ``number`` ended; the state is written last, so that after a kill all is written again."""
         from optuna.trial import TrialState
 
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
@@ -113,7 +113,7 @@ def _attributes(outcome: Outcome) -> dict[str, Any]:
 
 
 def open_study(name: str, *, url: str, journal: Path, greater_is_better: bool) -> StoredStudy:
-    """Opens or begins the study ``name``.
+    """Opens the study ``name``, or creates it.
 
     Args:
         name: See :func:`study_name`.
@@ -140,17 +140,17 @@ def _open_journal(path: Path) -> optuna.storages.BaseStorage:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     # Exclusive creation is atomic on NFS since version 3, where SQLite's and flock's locks may not be. The only writer
-    # is this process (see the caller's lock), so a lock file found here was left by a killed one: no need to wait.
+    # is this process (the caller holds a lock), so a lock file found here was left by a killed process.
     Path(f"{path}.lock").unlink(missing_ok=True)
     mend_journal(path)
     return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
 
 
 def mend_journal(path: Path) -> None:
-    """Cuts a journal back to its last whole line before any damage; the original is kept as ``<name>.damaged``.
+    """Truncates a journal after its last intact line; the original is kept as ``<name>.damaged``.
 
-    A crash in the middle of a write leaves half a line, with which Optuna cannot open the study. What is cut off is
-    only work that is done again with the same result.
+    A crash during a write leaves an incomplete line, with which Optuna cannot open the study. The trials that are cut
+    off are run again with the same result.
     """
     if not path.exists():
         return
@@ -199,7 +199,7 @@ def _direction(greater_is_better: bool) -> Literal["maximize", "minimize"]:
 
 
 def generations(n_trials: int, size: int) -> list[range]:
-    """Trial numbers 1 to ``n_trials - 1``, ``size`` at a time; trial 0 is the trained model."""
+    """Returns the trial numbers 1 to ``n_trials - 1``, ``size`` at a time; trial 0 is the trained model."""
     return [range(start, min(start + size, n_trials)) for start in range(1, n_trials, size)]
 
 
@@ -212,9 +212,9 @@ def sample_generation(
     seed: int,
     n_random_trials: int,
 ) -> list[FrozenTrial]:
-    """Parameters of the next ``size`` trials, from finished trials alone (tree-structured Parzen estimator).
+    """Returns parameters of the next ``size`` trials, from finished trials alone (tree-structured Parzen estimator).
 
-    They are drawn in a study in memory, so that each reaches the storage whole, in one write.
+    They are sampled in an in-memory study, so that each trial reaches the storage complete, in one write.
     """
     import optuna
 
@@ -231,16 +231,16 @@ def sample_generation(
 def configured_suggestions(
     project: Project, fit_params: BaseModel
 ) -> tuple[dict[str, Any], dict[str, optuna.distributions.BaseDistribution]]:
-    """The configured parameters as the search space would suggest them, with their distributions; empty if it cannot.
+    """Returns the configured parameters as suggestions, with their distributions; empty if that is not possible.
 
-    A suggestion takes the configured value if it is named after the field it fills (``depth``, ``network.depth``). The
-    guess is checked: with these suggestions the search space must give back the configured parameters.
+    A suggestion takes the configured value if it is named after the field that it sets (``depth``, ``network.depth``).
+    The result is checked: with these suggestions the search space must return the configured parameters.
     """
     import optuna
 
     trial = optuna.trial.FixedTrial(_flat(fit_params.model_dump()))
     try:
-        with warnings.catch_warnings(action="ignore"):  # a value outside of its range is found by create_trial
+        with warnings.catch_warnings(action="ignore"):  # create_trial reports a value outside its range
             suggested = project.search_space(cast("optuna.Trial", trial), fit_params)
         optuna.trial.create_trial(value=0.0, params=trial.params, distributions=trial.distributions)
     except ValueError as error:  # no such field, or the configured value lies outside of the search space

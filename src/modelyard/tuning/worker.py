@@ -1,7 +1,7 @@
-"""Worker processes of the tuning stage: one fit at a time, pruned, saved whole, and continued after a kill.
+"""Worker processes of the tuning stage: each runs one fit at a time, with pruning, and resumes it after a kill.
 
 A worker is a fresh interpreter (spawn), finds the project by name, and gets the examples as a memory-mapped Arrow file
-that all workers share. It ends by itself when its parent is gone, so a killed run leaves no process behind.
+that all workers share. It exits when its parent process ends, so a killed run leaves no process behind.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from modelyard.project import Project
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
-_REASON_LENGTH = 500  # characters, for a log line and a database column; the whole traceback lies in error.txt
+_REASON_LENGTH = 500  # characters, for a log line and a database column; the whole traceback is in error.txt
 
 Curve = dict[int, float]
 """Step to the primary metric on validation rows."""
@@ -43,7 +43,7 @@ Curve = dict[int, float]
 
 @dataclass(frozen=True, kw_only=True)
 class PruningRule:
-    """Optuna's median rule over the trials that were finished before this generation began.
+    """Optuna's median rule over the trials that had finished before this generation began.
 
     Args:
         completed: Value and curve of each completed trial.
@@ -63,18 +63,18 @@ class FitTask:
     """One fit.
 
     Args:
-        label: For people: ``trial 7``.
+        label: Name in messages, such as ``trial 7``.
         params: The project's fit parameters.
         score_params: The project's score parameters; None: the rows of ``valid`` are trained on too (a refit), and
             nothing is scored.
-        folder: Where this fit keeps checkpoints, reports, model and outcome; the same on a re-run.
+        folder: Folder of this fit's checkpoints, reports, model and outcome; the same on a re-run.
         examples: Arrow file of the rows ``train`` and ``valid``.
         primary: Name of the metric that decides.
         seed: Seed of the fit.
         n_threads: CPU threads of the fit.
         device: See :class:`modelyard.project.FitRun`.
         precision: See :class:`modelyard.project.FitRun`.
-        pruning: None: nothing is pruned.
+        pruning: When to prune the fit; None: never.
     """
 
     label: str
@@ -91,7 +91,7 @@ class FitTask:
 
     @property
     def model_folder(self) -> Path:
-        """Where the fitted model lies, once the fit is complete."""
+        """Returns the folder of the fitted model, which exists once the fit is complete."""
         return self.folder / "model"
 
 
@@ -120,7 +120,7 @@ def run_task(project: Project, task: FitTask) -> Outcome:
     """Fits, scores and saves; a task that an earlier process finished is read from its folder.
 
     Raises:
-        StorageError: The disk is full or read-only; no further trial could fare better.
+        StorageError: The disk is full or read-only, which would affect every other trial too.
     """
     record = task.folder / "outcome.json"
     if record.exists():
@@ -177,11 +177,11 @@ def _fit(project: Project, task: FitTask, reports: Reports) -> tuple[float | Non
 
 
 class Reports:
-    """What a fit has reported, on disk as well, so that a continued fit is judged as an uninterrupted one would be.
+    """The reports of a fit, also kept on disk, so that a resumed fit is pruned exactly as an uninterrupted one.
 
     Args:
         path: JSON lines ``[step, value]``.
-        judge: Whether a trial with this curve so far is hopeless.
+        judge: Returns whether a trial with this curve so far is to be pruned.
     """
 
     def __init__(self, path: Path, judge: Callable[[Curve], bool]) -> None:
@@ -189,10 +189,10 @@ class Reports:
         self._curve: Curve = {}
 
     def __call__(self, step: int, value: float) -> None:
-        """Takes one report.
+        """Stores one report.
 
         Raises:
-            Pruned: The trial is hopeless.
+            Pruned: The trial is to be pruned.
         """
         step, value = int(step), float(value)
         with self._path.open("a", encoding="utf-8") as file:
@@ -202,21 +202,21 @@ class Reports:
         self._take(step, value)
 
     def replay(self) -> None:
-        """Takes the reports of an earlier process, which a checkpoint may have left behind it.
+        """Reads the reports of an earlier process; the fit resumes from a checkpoint and does not repeat all of them.
 
         Raises:
-            Pruned: The trial was already hopeless when it was killed.
+            Pruned: The trial was already to be pruned when it was killed.
         """
         if not self._path.exists():
             return
-        # A kill may have cut the last line short; its step is reported again by the continued fit.
+        # A kill may have cut the last line short; the resumed fit reports its step again.
         whole = [line for line in self._path.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
         write_text(self._path, "".join(whole))
         for line in whole:
             self._take(*json.loads(line))
 
     def in_order(self) -> list[list[float]]:
-        """All reports so far, by step."""
+        """Returns all reports so far, by step."""
         return [[step, value] for step, value in sorted(self._curve.items())]
 
     def _take(self, step: int, value: float) -> None:
@@ -226,7 +226,7 @@ class Reports:
 
 
 def judge_of(rule: PruningRule | None) -> Callable[[Curve], bool]:
-    """Whether a curve is hopeless by ``rule``, decided by Optuna's own median pruner on a frozen study in memory."""
+    """Returns a function that decides by ``rule`` whether to prune, with Optuna's own median pruner."""
     if rule is None or len(rule.completed) < rule.after_trials:
         return lambda curve: False
     import optuna
@@ -242,15 +242,15 @@ def judge_of(rule: PruningRule | None) -> Callable[[Curve], bool]:
 
 
 def quiet_optuna() -> None:
-    """Only Optuna's warnings are shown; it would announce every study in memory."""
+    """Limits Optuna's log to warnings; it would otherwise report every study in memory."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def serve(tasks: ipc.Connection, loader: str, name: str, n_threads: int) -> None:
-    """A worker process's whole life: take a task, answer with its outcome or a fatal error, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent ends the workers
+    """Runs a worker process: receives tasks and sends their outcome or a fatal error, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(n_threads)))
     logging.basicConfig(level=logging.INFO)
@@ -298,7 +298,7 @@ def _load(loader: str, name: str) -> Project:
 
 
 def _redirect_output(path: Path) -> None:
-    """Sends what the fit prints, native code included, to a file: several workers would garble the terminal."""
+    """Redirects all output, that of native code included, to a file, because several workers share the terminal."""
     sys.stdout.flush()
     sys.stderr.flush()
     with writing(path):
