@@ -121,13 +121,13 @@ class Metrics:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How much work one request may ask for.
+    """Limits the work that one request may cause.
 
     Args:
-        of: ``of(request)`` returns how much one row asks for, from what is cheap to see: frames to compose, the pixels
-            that an image's head declares.
-        most: Sum over the rows of one request; beyond it the answer is 413.
-        unit: What is counted, for people (``pixels``).
+        of: ``of(request)`` returns the work that one row causes, from what is cheap to read: frames to compose, the
+            pixels that an image's header declares.
+        most: Largest sum over the rows of one request; a larger one is answered with status 413.
+        unit: Unit of the work, for messages (``pixels``).
     """
 
     of: Callable[[Any], float]

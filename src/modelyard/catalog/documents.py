@@ -20,7 +20,7 @@ class JsonDocument(AbstractDataset[Any, Any]):
         self._path = Path(filepath)
 
     def load(self) -> Any:
-        """The parsed content."""
+        """Returns the parsed content."""
         return json.loads(self._path.read_text(encoding="utf-8"))
 
     def save(self, data: Any) -> None:
@@ -41,7 +41,7 @@ class TextDocument(AbstractDataset[str, str]):
         self._path = Path(filepath)
 
     def load(self) -> str:
-        """The text."""
+        """Returns the text."""
         return self._path.read_text(encoding="utf-8")
 
     def save(self, data: str) -> None:
@@ -60,7 +60,7 @@ class FigureFolder(AbstractDataset["Mapping[str, Figure]", list[Path]]):
 
     Args:
         filepath: The folder; it holds exactly the figures of the last run.
-        dpi: Resolution; 120 is crisp in a README at full width.
+        dpi: Resolution; 120 is sharp in a README at full width.
     """
 
     def __init__(self, *, filepath: str, dpi: int = 120) -> None:
@@ -68,11 +68,11 @@ class FigureFolder(AbstractDataset["Mapping[str, Figure]", list[Path]]):
         self._dpi = dpi
 
     def load(self) -> list[Path]:
-        """The PNG files, sorted by name."""
+        """Returns the PNG files, sorted by name."""
         return sorted(self._path.glob("*.png"))
 
     def save(self, data: "Mapping[str, Figure]") -> None:
-        """Draws and writes every figure, without the file's time stamp, so equal figures are equal bytes."""
+        """Writes every figure without a creation time, so that equal figures give equal bytes."""
         with atomic_directory(self._path) as temporary:
             for stem, figure in data.items():
                 figure.savefig(temporary / f"{stem}.png", dpi=self._dpi, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""Features in Kedro's catalog: saved to Feast, loaded as the handle that joins them."""
+"""The Kedro dataset of features: saves frames to Feast, loads a :class:`FeatureStore`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class FeastFeatures(AbstractDataset["dict[str, pl.DataFrame]", FeatureStore]):
-    """A project's features: view name to frame in, a :class:`FeatureStore` out.
+    """A project's features: saves view name to frame, loads a :class:`FeatureStore`.
 
     Args:
-        project: The project's name; its record says which views there are.
+        project: The project's name; its record gives the feature views.
         filepath: The project's folder; None: ``04_feature/<project>`` in the data folder.
         registry: SQLite file or database URL of the registry that all projects share; None: ``04_feature/registry.db``.
     """
@@ -28,7 +28,7 @@ class FeastFeatures(AbstractDataset["dict[str, pl.DataFrame]", FeatureStore]):
         self._registry = registry or str(features / "registry.db")
 
     def load(self) -> FeatureStore:
-        """The handle; what it needs is read when it is asked."""
+        """Returns the feature store, which reads its files on use."""
         from modelyard.projects import load_project
 
         views = load_project(self._project).feature_views

@@ -1,4 +1,4 @@
-"""Kedro datasets on MLflow's model registry: today's champion, and the version a run registers."""
+"""Kedro datasets on MLflow's model registry: the current champion, and the version that a run registers."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Champion:
-    """The version that serves today.
+    """The current champion.
 
     Args:
         model: The project's model.
-        version: Its number in the registry.
-        feature_schema_digest: Of the features it was trained on.
+        version: Version number in the registry.
+        feature_schema_digest: Digest of the feature schema that it was trained on.
     """
 
     model: Any
@@ -30,7 +30,7 @@ class Champion:
 
 
 class ChampionModel(AbstractDataset[None, "Champion | None"]):
-    """The version that carries the alias ``champion``; loads as None where there is none yet."""
+    """The version with the alias ``champion``; loads as None if there is none yet."""
 
     def __init__(self, *, project: str) -> None:
         self._project = project
@@ -55,7 +55,7 @@ class ChampionModel(AbstractDataset[None, "Champion | None"]):
             )
 
     def save(self, data: None) -> None:
-        """Refuses: a person or the promotion policy moves the alias, never a node.
+        """Raises an error, because a person or the promotion policy moves the alias, never a node.
 
         Raises:
             StorageError: Always.
@@ -67,11 +67,11 @@ class ChampionModel(AbstractDataset[None, "Champion | None"]):
 
 
 class RegisteredVersion(AbstractDataset["Registration", dict[str, Any]]):
-    """Registers a model version; the same registration (by digest) again finds the version it already has.
+    """Registers a model version, or finds the existing one with the same digest.
 
     Args:
         project: The registered model's name.
-        filepath: JSON file that says which version this run registered.
+        filepath: JSON file with the version that this run registered.
     """
 
     def __init__(self, *, project: str, filepath: str) -> None:
@@ -79,7 +79,7 @@ class RegisteredVersion(AbstractDataset["Registration", dict[str, Any]]):
         self._document = JsonDocument(filepath=filepath)
 
     def load(self) -> dict[str, Any]:
-        """``{"version", "is_new", "digest", "aliases"}``."""
+        """Returns ``{"version", "is_new", "digest", "aliases"}``."""
         document: dict[str, Any] = self._document.load()
         return document
 

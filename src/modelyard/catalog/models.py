@@ -11,7 +11,7 @@ from modelyard.projects import load_project
 
 
 class ModelFolder(AbstractDataset[Any, Any]):
-    """A project's model in its own pickle-free format, a folder that appears whole or not at all.
+    """A project's model in its own pickle-free format; the folder appears whole or not at all.
 
     Args:
         project: Name of the project, whose ``model_format`` writes and reads the folder.
@@ -23,7 +23,7 @@ class ModelFolder(AbstractDataset[Any, Any]):
         self._path = Path(filepath)
 
     def load(self) -> Any:
-        """The model.
+        """Returns the model.
 
         Raises:
             StorageError: There is no model yet.
@@ -49,18 +49,18 @@ class ModelFolder(AbstractDataset[Any, Any]):
 
 
 class WorkFolder(AbstractDataset[Path, Path]):
-    """A folder in which a stage keeps what lets it resume after a kill (checkpoints, the tuning study)."""
+    """A folder for the files from which a stage resumes after a kill (checkpoints, the tuning study)."""
 
     def __init__(self, *, filepath: str) -> None:
         self._path = Path(filepath)
 
     def load(self) -> Path:
-        """The folder, made if it is missing."""
+        """Returns the folder; creates it if it is missing."""
         self._path.mkdir(parents=True, exist_ok=True)
         return self._path
 
     def save(self, data: Path) -> None:
-        """Work folders are written by their stage alone.
+        """Raises an error, because only the stage itself writes its work folder.
 
         Raises:
             StorageError: Always.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ArrowTable(AbstractDataset["pl.DataFrame", "pl.DataFrame"]):
-    """A polars frame in one uncompressed Arrow file, mapped when loaded: for media, which may be large.
+    """A polars frame in one uncompressed Arrow file, memory-mapped on load; for media, which may be large.
 
     Args:
         filepath: The file.
@@ -23,7 +23,7 @@ class ArrowTable(AbstractDataset["pl.DataFrame", "pl.DataFrame"]):
         self._path = Path(filepath)
 
     def load(self) -> "pl.DataFrame":
-        """Maps the file.
+        """Returns the frame, memory-mapped.
 
         Raises:
             StorageError: The file is missing or damaged.
@@ -67,10 +67,10 @@ class ParquetTable(AbstractDataset["pl.DataFrame", "pl.DataFrame | None"]):
         self._optional = optional
 
     def load(self) -> "pl.DataFrame | None":
-        """Reads the file.
+        """Returns the frame.
 
         Raises:
-            StorageError: The file is missing, damaged or no Parquet file.
+            StorageError: The file is missing, damaged or not a Parquet file.
         """
         import polars as pl
 

@@ -1,7 +1,7 @@
-"""Feast's offline store interface over Parquet files, with our own point-in-time join.
+"""An offline store for Feast over Parquet files, with our own point-in-time join.
 
 Feast finds the class by its dotted path in ``offline_store.type``; nothing else imports this module, so Feast is
-imported at its top. It gives the rows of Feast's dask store, except where that store loses some: an entity row
+imported at its top. It returns the rows of Feast's dask store, except where that store loses some: an entity row
 without a match keeps its place with nulls, duplicated entity rows stay, rows stay in the order of the entity frame,
 and a null entity key matches nothing.
 """
@@ -44,17 +44,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EVENT_TIMESTAMP = "event_timestamp"
-"""Feast's name for the moment column of an entity frame."""
+"""Feast's name for the time column of an entity frame."""
 
 
 class AsofOfflineStoreConfig(FeastConfigBaseModel):
-    """Configuration of :class:`AsofOfflineStore`; there is nothing to configure but the type."""
+    """Configuration of :class:`AsofOfflineStore`; the type is the only setting."""
 
     type: Literal["modelyard.feature_store.asof.AsofOfflineStore"] = "modelyard.feature_store.asof.AsofOfflineStore"
 
 
 class AsofRetrievalJob(RetrievalJob):
-    """A retrieval that runs when its result is asked for."""
+    """A retrieval that runs when its result is read."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class AsofRetrievalJob(RetrievalJob):
         metadata: RetrievalMetadata | None = None,
         given: Collection[str] | None = None,
     ) -> None:
-        """``given``: columns of the caller's entity frame; all others come from ``gather``. None: not known."""
+        """``given``: columns of the caller's entity frame; ``gather`` makes all others. None: not known."""
         self._evaluate = evaluate
         self._full_feature_names = full_feature_names
         self._on_demand_feature_views = on_demand_feature_views or []
@@ -74,21 +74,21 @@ class AsofRetrievalJob(RetrievalJob):
 
     @property
     def full_feature_names(self) -> bool:
-        """Whether columns are called ``view__feature``."""
+        """Returns whether columns are called ``view__feature``."""
         return self._full_feature_names
 
     @property
     def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        """Transformations that Feast applies to the result."""
+        """Returns the transformations that Feast applies to the result."""
         return self._on_demand_feature_views
 
     @property
     def metadata(self) -> RetrievalMetadata | None:
-        """What the retrieval was made for."""
+        """Returns Feast's metadata of the retrieval."""
         return self._metadata
 
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> "pd.DataFrame":
-        """As Feast's, which copies the whole frame once more: that takes longer than the join."""
+        """Returns the result as pandas, without the copy that Feast makes and that takes longer than the join."""
         import pandas as pd
 
         table = self.to_arrow(validation_reference=validation_reference, timeout=timeout)
@@ -102,8 +102,8 @@ class AsofRetrievalJob(RetrievalJob):
             every = {name: ready[name] if name in ready else frame[name] for name in table.column_names}
             frame = pd.DataFrame(every, copy=False)
         for name, column in frame.items():
-            flags = getattr(column.values, "flags", None)  # to_numpy() would make objects of times
-            if flags is not None and not flags.writeable:  # Arrow's own memory, the caller's entity frame maybe
+            flags = getattr(column.values, "flags", None)  # to_numpy() would turn times into objects
+            if flags is not None and not flags.writeable:  # Arrow's memory, perhaps that of the caller's entity frame
                 frame[name] = column.copy()
         return frame
 
@@ -137,15 +137,15 @@ class AsofOfflineStore(OfflineStore):
             config: Feast's.
             feature_views: The views that ``feature_refs`` name.
             feature_refs: ``view:feature``.
-            entity_df: Entity keys and one column of moments. Feast's own interface also lets an Arrow table through,
-                which saves two conversions.
+            entity_df: Entity keys and one time column. Feast's interface also accepts an Arrow table, which saves two
+                conversions.
             registry: Feast's.
             project: Feast's.
             full_feature_names: Call columns ``view__feature``.
-            filter_by_created_timestamp: Leave out rows created after the entity row's moment.
+            filter_by_created_timestamp: Leave out rows created after the entity row's time.
 
         Raises:
-            ValueError: ``entity_df`` is no table, a key's type does not fit the source's, or a feature has the name
+            ValueError: ``entity_df`` is not a table, a key's type does not fit the source's, or a feature has the name
                 of a column of ``entity_df``.
             FeastEntityDFMissingColumnsError: A join key is missing.
         """
@@ -193,7 +193,7 @@ class AsofOfflineStore(OfflineStore):
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> AsofRetrievalJob:
-        """The latest row of each entity between two moments (both included)."""
+        """Returns the latest row of each entity between two times (both included)."""
         names = _pulled(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
 
         def evaluate() -> pa.Table:
@@ -214,7 +214,7 @@ class AsofOfflineStore(OfflineStore):
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> AsofRetrievalJob:
-        """All rows between two moments (both included)."""
+        """Returns all rows between two times (both included)."""
         names = _pulled(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
 
         def evaluate() -> pa.Table:
@@ -233,7 +233,7 @@ def _features_at(
     full_feature_names: bool,
     only_created: bool,
 ) -> dict[str, pa.Array]:
-    """The view's features for each row of ``entities``, under the names that the result gives them."""
+    """Returns the view's features for each row of ``entities``, under their names in the result."""
     source = _file_source(view.batch_source)
     path, stored = _path(config, source), _stored_names(source)
     rows, found = _rows_at(view, source, path, entities, moments, only_created)
@@ -244,7 +244,7 @@ def _features_at(
     def gathered(name: str) -> pa.Array:
         return gather(_read(path, [stored.get(name, name)]).to_series(), rows, found, validity)
 
-    # Two columns at a time, so that only the result is ever there as a whole.
+    # Two columns at a time, so that only the result is in memory as a whole.
     with ThreadPoolExecutor(2) as pool:
         return dict(zip((prefix + name for name in names), pool.map(gathered, names), strict=True))
 
@@ -257,7 +257,7 @@ def _rows_at(
     moments: pl.Series,
     only_created: bool,
 ) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
-    """Which row of the source is meant by each row of ``entities``, as :func:`known_rows` says it."""
+    """Returns the result of :func:`known_rows` for each row of ``entities``."""
     stored = _stored_names(source)
     keys = {
         view.projection.join_key_map.get(key.name, key.name): stored.get(key.name, key.name)
@@ -281,7 +281,7 @@ def _rows_at(
 
 
 def _stored_names(source: FileSource) -> dict[str, str]:
-    """Feast's name of a column to the file's, where they differ."""
+    """Returns Feast's name of a column to the file's, where they differ."""
     return {renamed: original for original, renamed in source.field_mapping.items()}
 
 
@@ -292,7 +292,7 @@ def _missing_columns(expected: set[str], missing: set[str]) -> Exception:
 
 
 def _like(column: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """A key column as the source's dtype; pandas turns integers with gaps into floats, which must still match."""
+    """Returns a key column in the source's dtype; pandas turns integers with gaps into floats, which must match."""
     if column.dtype == dtype:
         return column
     if column.dtype == pl.Null:
@@ -337,7 +337,7 @@ def _read(path: str, columns: list[str] | None) -> pl.DataFrame:
 
 
 def _pulled(keys: list[str], features: list[str], timestamp: str, created: str | None) -> list[str] | None:
-    """Columns to read; None (all) where Feast names no features."""
+    """Returns the columns to read; None (all) if Feast names no features."""
     return list(dict.fromkeys([*keys, *features, timestamp, *([created] if created else [])])) if features else None
 
 
@@ -360,12 +360,12 @@ def _between(
 
 
 def _source_times(keys: pl.DataFrame, rows: pl.DataFrame, timestamp_field: str, created: str | None) -> pl.DataFrame:
-    """``keys`` with the columns that :mod:`modelyard.feature_store.point_in_time` works on."""
+    """Returns ``keys`` with the columns that :mod:`modelyard.feature_store.point_in_time` works on."""
     columns = {TIME: rows[timestamp_field], **({CREATED: rows[created]} if created else {})}
     times = instants(*columns.values())
     return keys.with_columns(*(series.alias(name) for name, series in zip(columns, times, strict=True)))
 
 
 def _with_dummy_key(rows: pl.DataFrame, join_key_columns: list[str]) -> pl.DataFrame:
-    """Feast's stand-in entity for a view without entities."""
+    """Returns the rows with Feast's dummy entity, for a view without entities."""
     return rows if join_key_columns else rows.with_columns(pl.lit(DUMMY_ENTITY_VAL).alias(DUMMY_ENTITY_ID))

@@ -1,4 +1,4 @@
-"""What a project may hand to the feature store: checked once, here, so that every reader can rely on it."""
+"""Checks the frames that a project writes to the feature store, so that every reader can rely on them."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def polars_dtype(dtype: str) -> "pl.DataType":
-    """The column type of a schema's dtype."""
+    """Returns the polars type of a schema's dtype."""
     import polars as pl
 
     return {
@@ -27,10 +27,10 @@ def polars_dtype(dtype: str) -> "pl.DataType":
 
 
 def checked_frames(views: Sequence[FeatureView], frames: "Mapping[str, pl.DataFrame]") -> "dict[str, pl.DataFrame]":
-    """Frames in the schema's columns and dtypes, sorted by entity and time.
+    """Returns the frames with the schema's columns and dtypes, sorted by entity and time.
 
-    Rows of one entity and time keep their order; the last of them is the one that counts. NaN becomes null: an online
-    store knows only one kind of missing value.
+    Rows of one entity and time keep their order; the last of them is used. NaN becomes null, because an online store
+    has only one kind of missing value.
 
     Args:
         views: The project's feature schema.
@@ -89,7 +89,7 @@ def _as_dtype(column: "pl.Series", dtype: "pl.DataType", where: str) -> "pl.Seri
 
 
 def _fits(found: "pl.DataType", wanted: "pl.DataType") -> bool:
-    """Whether a cast keeps the meaning: wider numbers, text from categories; never text to number or back."""
+    """Returns whether a cast keeps the meaning: wider numbers, text from categories; never text to number or back."""
     import polars as pl
 
     if isinstance(wanted, pl.List):

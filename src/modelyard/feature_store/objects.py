@@ -1,7 +1,7 @@
-"""Feast's objects and configuration, made from a project's feature schema.
+"""Feast's objects and configuration, created from a project's feature schema.
 
-All Modelyard projects share one registry, each as a Feast project of its own: names need to be unique within a
-project only, one UI shows everything, and a project writes no row that another one reads.
+All Modelyard projects share one registry, each as a separate Feast project: names need to be unique only within a
+project, one UI shows everything, and no project writes a row that another one reads.
 """
 
 import os
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from feast.types import FeastType
 
 EVENT_TIME = "event_time"
-"""The column that says from when on a row of a view is valid."""
+"""The column with the time from which a row of a view is valid."""
 
 REGISTRY_VARIABLE = "MODELYARD_FEATURE_REGISTRY"
 """A database URL (``postgresql+psycopg://...``) instead of the SQLite file."""
 
 DATABASE_PATIENCE_S = 60
-"""How long a locked database is waited for."""
+"""How long to wait for a locked database."""
 
 
 def check_views(views: Sequence[FeatureView]) -> None:
-    """Checks what Feast would only notice later, or never.
+    """Checks a feature schema for errors that Feast would report late or not at all.
 
     Raises:
         ConfigurationError: Two views have the same name; a feature's name is used twice, or is that of a key or of
@@ -56,7 +56,7 @@ def check_views(views: Sequence[FeatureView]) -> None:
 
 
 def feast_objects(views: Sequence[FeatureView], folder: Path) -> "tuple[list[feast.Entity], list[feast.FeatureView]]":
-    """Entities and feature views; the source of a view is the file ``<view>.parquet`` in ``folder``."""
+    """Returns entities and feature views; the source of a view is the file ``<view>.parquet`` in ``folder``."""
     import feast
 
     value_types = {"string": feast.ValueType.STRING, "int64": feast.ValueType.INT64}
@@ -82,17 +82,17 @@ def feast_objects(views: Sequence[FeatureView], folder: Path) -> "tuple[list[fea
 
 
 def source_path(folder: Path, view_name: str) -> Path:
-    """The file that holds a view's rows."""
+    """Returns the file that holds a view's rows."""
     return folder / f"{view_name}.parquet"
 
 
 def repo_config(project: str, folder: Path, registry: str, schema: str = "") -> "feast.RepoConfig":
-    """Feast's configuration of one project.
+    """Returns Feast's configuration of one project.
 
     Args:
         project: The project's name.
-        folder: Where the project's sources and its SQLite online store lie.
-        registry: Path of a SQLite file or a database URL; :data:`REGISTRY_VARIABLE` goes before it.
+        folder: Folder of the project's sources and its SQLite online store.
+        registry: Path of a SQLite file or a database URL; :data:`REGISTRY_VARIABLE` overrides it.
         schema: Digest of the feature schema.
 
     Raises:
@@ -115,18 +115,18 @@ def repo_config(project: str, folder: Path, registry: str, schema: str = "") -> 
 
 
 def registry_url(registry: str) -> str:
-    """The registry as a database URL."""
+    """Returns the registry as a database URL."""
     place = os.environ.get(REGISTRY_VARIABLE) or registry
     return place if "://" in place else f"sqlite:///{Path(place).absolute()}"
 
 
 def is_file(url: str) -> bool:
-    """Whether a database URL names a SQLite file."""
+    """Returns whether a database URL names a SQLite file."""
     return url.startswith("sqlite:")
 
 
 def online_store(folder: Path, schema: str = "") -> dict[str, str]:
-    """Feast's configuration of the online store: ``online.db`` in ``folder``, or Redis if the environment names one.
+    """Returns the configuration of the online store: ``online.db`` in ``folder``, or Redis if the environment names it.
 
     Args:
         folder: The project's folder.

@@ -1,7 +1,7 @@
 """The online store: the latest row of each entity, written and read through Feast.
 
-Feast's own ``materialize`` turns every row into protobuf objects before it throws all but the last away. Here the
-rows are reduced first, with one pass over the sorted frame.
+Feast's own ``materialize`` turns every row into protobuf objects and then discards all but the last. Here the rows are
+reduced first, with one pass over the sorted frame.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from feast.protos.feast.types.Value_pb2 import Value
 
 _WRITE_ROWS, _READ_ROWS = 10_000, 10_000
-"""Rows per batch: bounded memory when writing, SQLite's limit of parameters per query when reading."""
+"""Rows per batch: bounds the memory when writing, and SQLite's number of parameters per query when reading."""
 
 _VALUE_FIELDS = {"string": "string_val", "int64": "int64_val", "float64": "double_val", "float32": "float_val"}
 _VALUE_FIELDS |= {"bool": "bool_val", "float32_list": "float_list_val", "int64_list": "int64_list_val"}
@@ -38,18 +38,18 @@ def materialise(
     folder: Path,
     registry: str,
 ) -> Callable[[], None]:
-    """Writes what is known at ``until`` of each entity to the online store (a SQLite file in ``folder``, or Redis).
+    """Writes each entity's latest row at ``until`` to the online store (a SQLite file in ``folder``, or Redis).
 
     Args:
         project: The project's name.
         views: Its feature schema.
         frames: View name to frame, as :func:`modelyard.feature_store.frames.checked_frames` returns them.
-        until: The moment; later rows are left out, and so are rows that have expired by then. None: no rows at all.
-        folder: Where the SQLite file goes.
+        until: The time; later rows and rows that have expired by then are left out. None: no rows at all.
+        folder: Folder of the SQLite file.
         registry: The registry's path or URL, for Feast's configuration only.
 
     Returns:
-        Lets readers see what was written, where that is not done by exchanging the folder.
+        A function that makes the new rows visible to readers; with SQLite, exchanging the folder does so already.
 
     Raises:
         StorageError: The online store cannot be written.
@@ -86,11 +86,11 @@ def materialise(
 
 
 def _nothing_to_publish() -> None:
-    """The file comes with the folder."""
+    """Does nothing: exchanging the folder publishes the SQLite file."""
 
 
 def known_at(view: FeatureView, frame: "pl.DataFrame", moment: datetime | None) -> "pl.DataFrame":
-    """The latest row of each entity that is valid at ``moment``, from a frame sorted by entity and time."""
+    """Returns each entity's latest row that is valid at ``moment``, from a frame sorted by entity and time."""
     import polars as pl
 
     valid = pl.col(EVENT_TIME) <= moment if moment else pl.lit(False)
@@ -100,17 +100,17 @@ def known_at(view: FeatureView, frame: "pl.DataFrame", moment: datetime | None) 
 
 
 def read(store: "feast.FeatureStore", view: FeatureView, keys: "pl.Series", *, at: datetime | None) -> "pl.DataFrame":
-    """The stored features of ``keys``: one row each, in their order, nulls where nothing is known.
+    """Returns the stored features of ``keys``: one row each, in their order, nulls for unknown keys.
 
     Args:
         store: The project's Feast store.
         view: The view to read.
         keys: Entity keys (N) of the view's dtype; repeated and null keys are allowed.
-        at: Leave out what has expired by then; None: give what was stored.
+        at: Time at which expired rows are left out; None: return all stored rows.
     """
     import polars as pl
 
-    # Feast would find this out by importing every online store that it knows, which takes seconds; ours both can.
+    # Feast would determine this by importing all its online stores, which takes seconds; both of ours support it.
     store._get_provider().online_store._versioned_read_supported = True
     names = [feature.name for feature in view.features]
     dtypes = {view.entity: polars_dtype(view.entity_dtype)}
@@ -129,7 +129,7 @@ def read(store: "feast.FeatureStore", view: FeatureView, keys: "pl.Series", *, a
 
 
 def _fresh(response: Any, oldest: datetime) -> list[bool]:
-    """Whether each row is from ``oldest`` or later, to the second: that is what Feast's SQLite store keeps."""
+    """Returns whether each row is from ``oldest`` or later, to the second, the precision of Feast's SQLite store."""
     times = response.proto.results[-1].event_timestamps
     return [time.ToDatetime(oldest.tzinfo) + timedelta(seconds=1) > oldest for time in times]
 
@@ -137,7 +137,7 @@ def _fresh(response: Any, oldest: datetime) -> list[bool]:
 def _rows(
     view: FeatureView, latest: "pl.DataFrame"
 ) -> "Iterator[tuple[EntityKey, dict[str, Value], datetime, datetime | None]]":
-    """Rows as Feast's ``online_write_batch`` takes them."""
+    """Yields rows in the form that Feast's ``online_write_batch`` takes."""
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
     names = [feature.name for feature in view.features]
@@ -149,7 +149,7 @@ def _rows(
 
 
 def _values(column: "pl.Series", dtype: str) -> "list[Value]":
-    """A column as protobuf values; null is a value with nothing set."""
+    """Returns a column as protobuf values; null is a value with no field set."""
     from feast.protos.feast.types.Value_pb2 import FloatList, Int64List, Value
 
     field = _VALUE_FIELDS[dtype]

@@ -1,9 +1,9 @@
-"""The online store in Redis, exchanged as a whole.
+"""An online store in Redis whose content is replaced as a whole.
 
-Feast's own Redis store writes in place: an entity that is gone keeps its last values, a value corrected without a new
-event time is not taken over, and a reader meets half of a write. Here each write goes to keys of its own (a
-generation); one key says which generation counts and is set last. What it replaced stays a minute longer, for readers
-that are under way, and what a killed write left goes with the first write a day later.
+Feast's own Redis store writes in place: a deleted entity keeps its last values, a value corrected without a new event
+time is not written, and a reader may see half of a write. Here each write uses its own keys (a generation); one key
+names the current generation and is set last. The previous generation is kept for another minute, for readers that
+have started, and the keys of a killed write are deleted by the first write a day later.
 """
 
 import json
@@ -28,7 +28,7 @@ _KEYS_AT_ONCE = 1000
 
 
 class ExchangedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
-    """Feast's settings of the store. Where it is comes from the environment alone: no setting holds the password."""
+    """Feast's settings of the store; its address comes from the environment only, so no file holds the password."""
 
     type: Literal["modelyard.feature_store.online_redis.ExchangedRedisOnlineStore"] = _STORE  # type: ignore[assignment]  # as in Feast's own stores
     skip_dedup: bool = True  # a new generation has no earlier rows to compare with
@@ -37,7 +37,7 @@ class ExchangedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
 
 
 class ExchangedRedisOnlineStore(RedisOnlineStore):
-    """Feast's Redis store, reading the generation that counts."""
+    """Feast's Redis store, reading the current generation."""
 
     def _get_client(self, online_store_config: Any) -> Any:
         if self._client is None:
@@ -68,17 +68,17 @@ class ExchangedRedisOnlineStore(RedisOnlineStore):
 
 
 def writing_to(config: RepoConfig, generation: str) -> RepoConfig:
-    """The configuration with which Feast writes to a generation."""
+    """Returns the configuration with which Feast writes to a generation."""
     return config.model_copy(update={"project": _suffix(config.project, generation)})
 
 
 def new_generation() -> str:
-    """A name that no other write has; it holds the time."""
+    """Returns a unique name that contains the time."""
     return f"{time.time_ns():x}-{os.urandom(3).hex()}"
 
 
 def publish(project: str, generation: str, schema: str) -> None:
-    """Lets a complete generation count, and lets what it replaces expire.
+    """Makes a complete generation the current one, and lets the previous one expire.
 
     Raises:
         StorageError: Redis does not answer.
@@ -92,7 +92,7 @@ def publish(project: str, generation: str, schema: str) -> None:
         for key in client.scan_iter(match=f"*{_suffix(project, '*')}", count=_KEYS_AT_ONCE):
             _, owner, found = key.decode(errors="replace").rsplit("@", 2)
             if owner != project or found == generation:
-                continue  # `owner`: a text among another project's entities may look like this project's name
+                continue  # `owner`: a string key of another project may look like this project's name
             if found == gone or _age_ns(found) > _ABANDONED_AFTER_NS:
                 pipe.expire(key, READERS_MAY_TAKE_S)
                 if len(pipe) >= _KEYS_AT_ONCE:
@@ -105,7 +105,7 @@ def _pointer(project: str) -> str:
 
 
 def _suffix(project: str, generation: str) -> str:
-    """What ends the keys of a generation."""
+    """Returns the suffix of a generation's keys."""
     return f"@{project}@{generation}"
 
 

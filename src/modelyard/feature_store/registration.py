@@ -1,4 +1,4 @@
-"""Opening a project's Feast store with its definitions registered, however many processes do so at once."""
+"""Opens a project's Feast store and registers its definitions, safely for concurrent processes."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -25,15 +25,15 @@ _DIGEST_TAG = "definitions"
 
 
 def open_registered(project: str, views: Sequence[FeatureView], folder: Path, registry: str) -> "feast.FeatureStore":
-    """Opens the project's Feast store; applies its definitions where the registry has none or other ones.
+    """Opens the project's Feast store; applies its definitions if the registry has none or other ones.
 
-    The project's own entry in the registry carries a digest of the definitions and is written last, so an apply that
-    was killed is simply done again by whoever comes next.
+    The project's entry in the registry contains a digest of the definitions and is written last, so the next process
+    repeats an apply that was killed.
 
     Args:
         project: The project's name.
         views: Its feature schema.
-        folder: Its sources and SQLite online store.
+        folder: Folder of its sources and SQLite online store.
         registry: Path of a SQLite file or a database URL.
 
     Raises:
@@ -73,8 +73,8 @@ def _apply(store: "feast.FeatureStore", views: Sequence[FeatureView], folder: Pa
 def alone(url: str) -> Iterator[None]:
     """Runs the block while no other process does so with the same registry.
 
-    A file lock, or one of PostgreSQL's advisory locks, because Feast's registry opens with a check-then-create of its
-    tables and an apply is a dozen transactions: a database's own locks cover neither.
+    It takes a file lock or a PostgreSQL advisory lock, because Feast checks for its tables before it creates them, and
+    an apply is a dozen transactions: a database's own locks cover neither.
 
     Raises:
         BusyError: The lock was not free for a minute.
@@ -100,7 +100,7 @@ def alone(url: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _advisory_lock(url: str) -> Iterator[None]:
-    """Held by a connection of its own: the server frees it however this process ends."""
+    """Holds the lock with a separate connection, so that the server frees it however this process ends."""
     from sqlalchemy import create_engine, text
     from sqlalchemy.pool import NullPool
 

@@ -1,4 +1,4 @@
-"""What a project says about its features, without importing a feature store."""
+"""The feature schema of a project; it does not import Feast."""
 
 import json
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ class FeatureView:
         name: snake_case noun, unique within a project (``customer_spending``).
         entity: The column that identifies the entity, in the view's rows and in the records (``customer_id``).
         entity_dtype: ``string`` or ``int64``.
-        ttl: A row older than this at the row's moment is not used. None: a row never expires.
+        ttl: Largest age of a feature row at the record's time. None: a row never expires.
         features: The view's features, in column order.
         description: One sentence.
     """
@@ -49,10 +49,10 @@ class FeatureView:
 
 
 def feature_names(views: Iterable[FeatureView]) -> list[str]:
-    """Names of all features, view by view, in column order."""
+    """Returns the names of all features, view by view, in column order."""
     return [feature.name for view in views for feature in view.features]
 
 
 def schema_digest(views: Iterable[FeatureView]) -> str:
-    """Hex sha256 over the views' content; a changed name, type, unit or window is a new schema."""
+    """Returns the hex sha256 over the views' content; a changed name, type, unit or ttl is a new schema."""
     return sha256(json.dumps([asdict(view) for view in views], sort_keys=True, default=str).encode()).hexdigest()

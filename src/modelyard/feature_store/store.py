@@ -1,8 +1,8 @@
 """One project's feature store: Parquet sources, Feast's registry, the online store.
 
-A project's folder holds ``<view>.parquet`` for each view, ``online.db`` and ``written.json``. It is made beside the
-old one and takes its place when it is complete, so a write that is killed leaves the previous features in use, or, in
-the instant of the exchange, none; a re-run completes it.
+A project's folder holds ``<view>.parquet`` for each view, ``online.db`` and ``written.json``. A new folder is written
+beside the old one and replaces it when it is complete. A killed write therefore leaves the previous features in use
+(or none, if killed during the exchange itself); a re-run completes it.
 """
 
 import json
@@ -37,7 +37,7 @@ class FeatureStore:
         registry: Path of the SQLite registry that all projects share, or a database URL.
 
     Raises:
-        ConfigurationError: The schema does not hold together.
+        ConfigurationError: The schema is inconsistent (see :func:`check_views`).
     """
 
     def __init__(self, project: str, views: Sequence[FeatureView], *, folder: Path, registry: str) -> None:
@@ -50,11 +50,11 @@ class FeatureStore:
 
         Args:
             frames: View name to frame (entity, ``event_time``, features); any order of rows. Of rows with the same
-                entity and time the last counts.
-            until: The moment whose state goes to the online store; None: that of the latest row.
+                entity and time the last is used.
+            until: Time of the state that goes to the online store; None: that of the latest row.
 
         Raises:
-            DataContractError: A frame is not what the schema says.
+            DataContractError: A frame does not fit the schema.
             StorageError: The disk is full or read-only; the previous features are still there.
             BusyError: Another process writes the same project's features, or the registry, for over a minute.
         """
@@ -78,7 +78,7 @@ class FeatureStore:
             self._feast()
 
     def _write_none(self) -> None:
-        """A project without features leaves a folder that says so; Feast is not loaded for it."""
+        """Writes the folder of a project without features; Feast is not imported for it."""
         with file_lock(self.folder), atomic_directory(self.folder) as folder:
             write_text(folder / "written.json", json.dumps({"schema": schema_digest(self.views), "until": None}))
 
@@ -91,8 +91,8 @@ class FeatureStore:
             views: Names of the views to join; None: all.
 
         Returns:
-            ``entities`` with the views' feature columns, the same N rows in the same order; null where nothing was
-            known or what was known had expired.
+            ``entities`` with the views' feature columns, the same N rows in the same order; null where no
+            row was known or it had expired.
 
         Raises:
             DataContractError: A column is missing or has the wrong type.
@@ -103,19 +103,19 @@ class FeatureStore:
         return entities.hstack(self._joined(entity_rows, chosen)) if chosen else entities
 
     def online(self, view: str, keys: "Sequence[Any] | pl.Series", *, at: datetime | None = None) -> "pl.DataFrame":
-        """Reads what the online store knows of ``keys``.
+        """Returns the features of ``keys`` from the online store.
 
         Args:
             view: Name of the view.
             keys: Entity keys (N); repeated, unknown and null keys are allowed.
-            at: The moment of the question, if it is later than the last write: what has expired by then is null.
+            at: Time of the request, if it is later than the last write: rows that have expired by then are null.
 
         Returns:
-            The entity column and the view's features, one row for each key, in order. The same values that
-            :meth:`historical` gives for the keys at the moment of the last write (or at ``at``).
+            The entity column and the view's features, one row for each key, in order. The values equal those
+            that :meth:`historical` returns for the keys at the time of the last write (or at ``at``).
 
         Raises:
-            ConfigurationError: There is no such view.
+            ConfigurationError: The project has no such view.
             DataContractError: A key has the wrong type.
             StorageError: The features have not been written, or not with this schema, or the file is damaged.
         """
@@ -129,7 +129,7 @@ class FeatureStore:
             raise self._unreadable(error) from error
 
     def exists(self) -> bool:
-        """Whether features of this schema have been written."""
+        """Returns whether features of this schema have been written."""
         try:
             return self._written()["schema"] == schema_digest(self.views)
         except StorageError:
@@ -143,7 +143,7 @@ class FeatureStore:
         return StorageError(f"The stored features cannot be read: {error}", where=str(self.folder), way_out=self._rerun)
 
     def _joined(self, entity_rows: "pl.DataFrame", views: Sequence[FeatureView]) -> "pl.DataFrame":
-        """The views' features for each row of ``entity_rows``, all from one write."""
+        """Returns the views' features for each row of ``entity_rows``, all from the same write."""
         import polars as pl
 
         store, stamp = self._feast(), self._stamp()
@@ -161,7 +161,7 @@ class FeatureStore:
         else:
             if self._stamp() == stamp:
                 return pl.DataFrame(joined.select([feature for _, feature in names]))
-        # Another process has exchanged the files meanwhile: some columns may be of the old and some of the new ones.
+        # Another process has exchanged the files meanwhile, so the columns may come from different writes: join again.
         return self._joined(entity_rows, views)
 
     def _view(self, name: str) -> FeatureView:
@@ -184,10 +184,10 @@ class FeatureStore:
         return written
 
     def _feast(self) -> "feast.FeatureStore":
-        """Feast's store on the folder as it is now: opened anew when a write has exchanged it."""
+        """Returns Feast's store on the current folder; it is reopened when a write has exchanged the folder."""
         load_feast()
         stamp = self._stamp()
-        # While the folder is being exchanged there is none; an open handle still answers then.
+        # During an exchange there is no folder; an open store can still be read.
         if self._opened is None or stamp not in (None, self._opened[0]):
             if self._written()["schema"] != schema_digest(self.views):
                 raise StorageError(
@@ -197,7 +197,7 @@ class FeatureStore:
         return self._opened[1]
 
     def _stamp(self) -> tuple[int, int] | None:
-        """What tells one write from another; None if there is none."""
+        """Returns a value that identifies the current write; None if there is none."""
         try:
             status = os.stat(self.folder / "written.json")
         except FileNotFoundError:
@@ -205,20 +205,20 @@ class FeatureStore:
         return status.st_ino, status.st_mtime_ns
 
     def _sweep(self) -> None:
-        """Removes what killed writes left beside the folder."""
+        """Removes folders that killed writes left beside the project's folder."""
         for leftover in self.folder.parent.glob(f".{self.folder.name}.*"):
             if leftover.suffix in {".part", ".old"}:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _latest(frames: "Mapping[str, pl.DataFrame]") -> datetime | None:
-    """The time of the latest row of all; None if there is no row."""
+    """Returns the time of the latest row of all frames; None if there is no row."""
     times = [frame[EVENT_TIME].max() for frame in frames.values()]
     return max((time for time in times if isinstance(time, datetime)), default=None)
 
 
 def _entity_rows(entities: "pl.DataFrame", views: Sequence[FeatureView]) -> "pl.DataFrame":
-    """The views' key columns and ``event_time`` in the stored types."""
+    """Returns the views' key columns and ``event_time`` in the stored types."""
     import polars as pl
 
     keys = {view.entity: polars_dtype(view.entity_dtype) for view in views}
@@ -267,5 +267,5 @@ def _as_key(column: "pl.Series", dtype: "pl.DataType") -> "pl.Series":
             where=f"column '{column.name}'",
             way_out="cast the keys to the type in the project's feature_views",
         )
-    # A number that the stored type cannot hold is nobody's key.
+    # A number outside the stored type's range matches no key, so it becomes null.
     return column.cast(dtype, strict=False)

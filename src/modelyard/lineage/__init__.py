@@ -1,1 +1,1 @@
-"""Where a result comes from: code, data, parameters, and whether it comes out again."""
+"""Lineage: the code, data and parameters behind a result, and whether it can be reproduced."""

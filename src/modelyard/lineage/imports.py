@@ -1,4 +1,4 @@
-"""Which modules of ours a module imports, read from its source without importing it."""
+"""Finds which of this repository's modules a module imports, from its source and without importing it."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Which fields of a project's record a module of the spine reads, and which rooms these fields come from."""
+"""Finds which fields of a project's record a shared module reads, and the project modules that define them."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -11,14 +11,14 @@ Field = tuple[str, ...]
 """``("fit",)`` for ``project.fit``, ``("metrics", "score")`` for ``project.metrics.score``."""
 
 _RECORD = ("project", "_project")
-"""What the spine calls the record, everywhere (``tests/contract/test_spine.py`` keeps it so)."""
+"""Names of the variable that holds the record in all shared modules (checked by ``tests/contract/test_spine.py``)."""
 
 _LOADS = "load_project"
 
 
 @cache
 def fields_read(file: Path) -> frozenset[Field]:
-    """Returns the fields of the record that a module reads: what follows ``project``, or a call of ``load_project``."""
+    """Returns the fields that a module reads: attributes of ``project``, or of the result of ``load_project``."""
     return frozenset(_fields(parsed(file)))
 
 
@@ -27,19 +27,19 @@ def rooms(project: Path, fields: Iterable[Field]) -> set[Path]:
 
     Args:
         project: The project's folder.
-        fields: Fields of the record; what is no field, or has its default, comes from no room.
+        fields: Fields of the record; unknown fields, and those with their default, are ignored.
     """
     pipeline = project / "pipeline.py"
     sources = imported_names(pipeline)
     record = _record(parsed(pipeline))
-    if record is None:  # wired in another way: whatever it imports may belong to any stage
+    if record is None:  # the record is built in another way, so any of the imports may belong to any stage
         return set(sources.values())
     names = {name for field in fields for value in _values(record, field) for name in _names(value)}
     return {sources[name] for name in names if name in sources}
 
 
 def _fields(node: ast.AST) -> Iterator[Field]:
-    """Only the whole of ``project.metrics.score`` counts: its part ``project.metrics`` would mean all metrics."""
+    """Yields each field once, in its longest form: the part ``project.metrics`` of a chain would mean all metrics."""
     if not isinstance(node, ast.Attribute):
         for child in ast.iter_child_nodes(node):
             yield from _fields(child)
@@ -67,7 +67,7 @@ def _record(tree: ast.Module) -> ast.Call | None:
 
 
 def _values(call: ast.Call, field: Field) -> Iterator[ast.expr]:
-    """Yields what a field is set to: ``metrics.score`` inside ``metrics=Metrics(score=…)``, or all of ``metrics``."""
+    """Yields the value of a field: ``metrics.score`` inside ``metrics=Metrics(score=…)``, or all of ``metrics``."""
     for keyword in call.keywords:
         if keyword.arg != field[0]:
             continue

@@ -1,4 +1,4 @@
-"""Re-running a registered version from its run record, and comparing what comes out, digest by digest."""
+"""Re-runs a registered version from its run record, and compares digests and metrics of the results."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _ENVIRONMENT = "reproduce"
 
 
 class Comparison(NamedTuple):
-    """One thing compared."""
+    """One compared value."""
 
     what: str
     recorded: str
@@ -31,7 +31,7 @@ class Comparison(NamedTuple):
 
     @property
     def is_equal(self) -> bool:
-        """Whether both are the same to the last digit."""
+        """Returns whether both values are identical."""
         return self.recorded == self.reproduced
 
 
@@ -41,13 +41,13 @@ def fetch_version(project: str, version: str, folder: Path) -> Path:
     Args:
         project: The registered model.
         version: Its version number.
-        folder: Where to put it.
+        folder: The folder to write to.
 
     Returns:
         The MLflow model folder.
 
     Raises:
-        ConfigurationError: There is no such version.
+        ConfigurationError: The version does not exist.
     """
     from mlflow.exceptions import MlflowException
 
@@ -62,19 +62,19 @@ def fetch_version(project: str, version: str, folder: Path) -> Path:
 
 
 def reproduce(project: str, version_folder: Path, work: Path, *, with_this_code: bool) -> list[Comparison]:
-    """Runs the lifecycle again from a version's record, in a data folder of its own.
+    """Runs the lifecycle again from a version's record, in a separate data folder.
 
     Args:
         project: The project.
         version_folder: The version's MLflow model folder.
         work: An empty folder for the new run's data and tracking.
-        with_this_code: Run the checkout as it stands when the recorded code cannot be brought back.
+        with_this_code: Run the current checkout if the recorded code cannot be restored.
 
     Returns:
-        What was compared: digests of inputs, of the weights, and each test metric.
+        The comparisons of input digests, the weights' digest, and each test metric.
 
     Raises:
-        ConfigurationError: The recorded code cannot be brought back.
+        ConfigurationError: The recorded code cannot be restored.
         ModelyardError: The run failed.
     """
     record = json.loads((version_folder / "run_record.json").read_text())
@@ -94,7 +94,7 @@ def reproduce(project: str, version_folder: Path, work: Path, *, with_this_code:
 
 @contextmanager
 def _code(project: str, record: dict[str, Any], *, with_this_code: bool) -> Iterator[Path]:
-    """A checkout with the recorded code: this one where it is the same, else a temporary worktree of the commit."""
+    """Yields a checkout with the recorded code: this one if it is the same, else a temporary worktree of the commit."""
     is_same = record["code_digest"] == code_digest(project) and record["lock_digest"] == lock_digest()
     if is_same or with_this_code:
         yield repository()
@@ -122,7 +122,7 @@ def _code(project: str, record: dict[str, Any], *, with_this_code: bool) -> Iter
 
 
 def _prepare_data(project: str, work: Path) -> None:
-    """Public data are verified by digest and may be shared; released rows are part of a run's input."""
+    """Links the public data, which are verified by digest, and copies the released rows, which are an input."""
     raw = work / "01_raw"
     raw.mkdir(parents=True)
     for dataset in (data_directory() / "01_raw").glob("*"):
@@ -142,7 +142,7 @@ def _run(project: str, record: dict[str, Any], checkout: Path, work: Path) -> No
         parameters = yaml.safe_dump({project: record["parameters"]}, sort_keys=False)
         (conf / _ENVIRONMENT / "parameters.yml").write_text(parameters)
         command = [sys.executable, "-m", "kedro", "run", f"--pipeline={project}", f"--env={_ENVIRONMENT}"]
-        environment = without_back_ends(os.environ) | {  # what is only compared is registered and served nowhere
+        environment = without_back_ends(os.environ) | {  # a reproduction must not register or publish anything
             "MODELYARD_DATA_DIR": str(work),
             "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}",
         }
@@ -154,7 +154,7 @@ def _run(project: str, record: dict[str, Any], checkout: Path, work: Path) -> No
 
 
 def _weights(folder: Path) -> str:
-    """Digest of a model's files, without the note that names the project."""
+    """Returns the digest of a model's files, without the file that names the project."""
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "model"
         shutil.copytree(folder / "data" if (folder / "data").is_dir() else folder, copy)

@@ -1,4 +1,4 @@
-"""Where a model comes from: code, lock, device, versions; digests that tell whether two runs could differ."""
+"""The context of a run: commit, code and lock digests, device and library versions."""
 
 import os
 import platform
@@ -19,24 +19,24 @@ LIBRARIES = ("kedro", "mlflow", "torch", "accelerate", "xgboost", "polars", "duc
 
 
 def commit() -> str:
-    """The checkout's commit, 40 hex digits; ``unknown`` outside a git checkout."""
+    """Returns the checkout's commit, 40 hex digits; ``unknown`` outside a git checkout."""
     return _git("rev-parse", "HEAD") or "unknown"
 
 
 def is_dirty() -> bool:
-    """Whether the checkout's code differs from its commit."""
+    """Returns whether the checkout's code differs from its commit."""
     return bool(_git("status", "--porcelain", "--", "src", "pipelines", "conf", "requirements.lock", "pyproject.toml"))
 
 
 def lock_digest() -> str:
-    """Hex sha256 of ``requirements.lock``."""
+    """Returns the hex sha256 of ``requirements.lock``."""
     return sha256_of_file(repository() / "requirements.lock")
 
 
 def code_digest(project: str) -> str:
-    """Hex sha256 over every module that the project's stages run: their names and bytes.
+    """Returns the hex sha256 over names and bytes of every module that the project's stages run.
 
-    What serves or retrains a model is not among them: it cannot change one.
+    Modules that serve or retrain a model are left out, because they cannot change it.
     """
     from modelyard.lineage.stage_code import listing, model_modules
 
@@ -44,7 +44,7 @@ def code_digest(project: str) -> str:
 
 
 def device() -> dict[str, str]:
-    """The accelerator that torch finds, else the processor."""
+    """Returns the accelerator that torch finds, else the processor."""
     import torch
 
     if torch.cuda.is_available():
@@ -53,27 +53,27 @@ def device() -> dict[str, str]:
 
 
 def available_cores() -> int:
-    """Cores this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of :data:`LIBRARIES` and of Python."""
+    """Returns the versions of :data:`LIBRARIES` and of Python."""
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES}
 
 
 class RunContext(AbstractDataset[None, dict[str, Any]]):
-    """What a run's surroundings are, read at the moment of loading; never written.
+    """The context of a run, read when it is loaded; never written.
 
     Args:
-        project: Whose code the digest covers.
+        project: The project whose code the digest covers.
     """
 
     def __init__(self, *, project: str) -> None:
         self._project = project
 
     def load(self) -> dict[str, Any]:
-        """Commit, dirtiness, digests, device and versions."""
+        """Returns commit, whether the code differs from it, digests, device and versions."""
         return {
             "commit": commit(),
             "is_dirty": is_dirty(),
@@ -85,7 +85,7 @@ class RunContext(AbstractDataset[None, dict[str, Any]]):
         }
 
     def save(self, data: None) -> None:
-        """Refuses.
+        """Raises an error, because the context is only read.
 
         Raises:
             StorageError: Always.

@@ -1,4 +1,4 @@
-"""What the stages of dvc.yaml run, read from the lifecycle and the catalog without importing a project."""
+"""Reads from dvc.yaml, the lifecycle and the catalog what each stage runs, without importing a project."""
 
 import ast
 import re
@@ -19,10 +19,10 @@ class StageNode(NamedTuple):
     """A node of the lifecycle.
 
     Args:
-        name: Its name, without the project's.
-        module: Where its function, or what makes its function, is defined.
-        datasets: What it reads and writes.
-        groups: Groups of parameters that it reads by name.
+        name: Its name, without the namespace.
+        module: Module that defines its function, or the factory of its function.
+        datasets: Datasets that it reads and writes.
+        groups: Parameter groups that it reads.
     """
 
     name: str
@@ -36,7 +36,7 @@ def lifecycle_nodes(lifecycle: Path) -> dict[str, StageNode]:
     """Returns the nodes that ``lifecycle.py`` lists, by name.
 
     Raises:
-        ConfigurationError: A ``Node(...)`` is written in a way that cannot be read here.
+        ConfigurationError: A ``Node(...)`` is written in a form that cannot be parsed here.
     """
     sources = imported_names(lifecycle)
     calls = [node for node in ast.walk(parsed(lifecycle)) if isinstance(node, ast.Call)]
@@ -73,7 +73,7 @@ def dataset_modules(datasets: Iterable[str], catalog: Path) -> set[Path]:
 
 @cache
 def _types(catalog: Path) -> dict[str, str]:
-    """Returns a regular expression for the names that each pattern of the catalog fits, and the type that it gives."""
+    """Returns, for each pattern of the catalog, a regular expression of the names that match, and its dataset type."""
     return {
         re.sub(r"\\\{\w+\\\}", lambda _: _ANYTHING, re.escape(name.partition("}.")[2])): str(entry["type"])
         for name, entry in _yaml(catalog).items()

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
 
 
 def table_digest(table: "pl.DataFrame") -> str:
-    """Hex sha256 over column names, dtypes, missing values and content, row order included.
+    """Returns the hex sha256 over column names, dtypes, missing values and content, row order included.
 
-    Works on the values and not on a file's bytes, so a new Parquet writer does not look like new data.
+    It is computed from the values and not from a file's bytes, so that another Parquet writer does not change it.
 
     Args:
         table: Columns of numbers, booleans, strings, datetimes or lists of these.

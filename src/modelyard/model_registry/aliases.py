@@ -1,8 +1,8 @@
-"""What the registry says: which version carries which alias, and what is known of a version.
+"""Reads the model registry: which version carries which alias, and a version's files and tags.
 
-Asked twice a second, so it must be cheap: a database is asked with one SELECT on MLflow's tables (through MLflow's
-client the same takes a hundred times as long, and importing it costs seconds at every start). A tracking server that
-is named by an address is asked through the client.
+The model server polls it twice a second, so it must be cheap: a database is read with one SELECT on MLflow's tables
+(through MLflow's client the same takes a hundred times as long, and importing it takes seconds at every start). A
+tracking server with an http address is read through the client.
 """
 
 import contextlib
@@ -38,10 +38,10 @@ class Candidate:
 
     Args:
         project: The registered model's name.
-        version: Its number.
-        source: What it was made from; another one under the same number is another version.
+        version: Version number.
+        source: MLflow's source URI; a version with the same number and another source is another version.
         location: Folder or URI of its files.
-        tags: Of the version.
+        tags: The version's tags.
     """
 
     project: str
@@ -52,12 +52,12 @@ class Candidate:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """Equal only for the same version with the same files."""
+        """Returns a value that is equal only for the same version with the same files."""
         return self.version, self.source
 
 
 class RegistryView:
-    """Reads the registry at ``uri``; may be used from several threads.
+    """Reads the registry at ``uri``; thread-safe.
 
     Args:
         uri: MLflow tracking URI; None: :func:`modelyard.tracking.mlflow_store.tracking_uri`.
@@ -68,7 +68,7 @@ class RegistryView:
         self._engine: Engine | None = None
 
     def aliases(self) -> Aliases:
-        """The aliases ``champion`` and ``challenger`` of all projects; empty while there is no registry yet.
+        """Returns the aliases ``champion`` and ``challenger`` of all projects; empty if there is no registry yet.
 
         Raises:
             StorageError: The registry cannot be read.
@@ -82,10 +82,10 @@ class RegistryView:
         return {key: version for key, version in found.items() if key[1] in (CHAMPION, CHALLENGER)}
 
     def candidate(self, project: str, version: str) -> Candidate:
-        """What is known of a version.
+        """Returns a version's source, location and tags.
 
         Raises:
-            StorageError: There is no such version, or the registry cannot be read.
+            StorageError: The version does not exist, or the registry cannot be read.
         """
         if self._uri.startswith("http"):
             from modelyard.tracking.mlflow_store import client
@@ -134,7 +134,7 @@ class RegistryView:
 
 @contextlib.contextmanager
 def files_of(candidate: Candidate) -> Iterator[Path]:
-    """The version's MLflow model folder: in place where it is a local folder, else a download."""
+    """Yields the version's MLflow model folder: the local folder itself, else a temporary download."""
     parts = urlsplit(candidate.location)
     if parts.scheme in ("", "file"):
         yield Path(unquote(parts.path))

@@ -1,7 +1,7 @@
-"""How a registered model looks to MLflow: the project's own request schema in, its responses out, no pickle inside.
+"""The MLflow model of a project: signature from its request and response schemas, a pyfunc loader, no pickle.
 
 ``mlflow models serve -m models:/<project>@challenger --env-manager local`` loads this module (the ``loader_module`` of
-the saved model), which loads the project's model by the project's own code.
+the saved model), which loads the project's model with the project's own code.
 """
 
 import json
@@ -32,8 +32,8 @@ def save(project: "Project", model: Any, folder: Path) -> None:
 
     Args:
         project: The project's record.
-        model: Its model.
-        folder: Must not exist.
+        model: The project's model.
+        folder: Folder to create; it must not exist.
     """
     import tempfile
 
@@ -48,7 +48,7 @@ def save(project: "Project", model: Any, folder: Path) -> None:
         (native / _PROJECT_FILE).write_text(json.dumps({"project": project.name}))
         versions = library_versions()
         with warnings.catch_warnings():
-            # MLflow asks for an input example, to infer a signature by calling the model; ours is known.
+            # MLflow warns that without an input example it cannot infer a signature; ours is given.
             warnings.simplefilter("ignore", UserWarning)
             mlflow.pyfunc.save_model(
                 path=str(folder),
@@ -63,11 +63,11 @@ def save(project: "Project", model: Any, folder: Path) -> None:
 
 
 def load(folder: Path) -> Any:
-    """The project's model from an MLflow model folder.
+    """Returns the project's model from an MLflow model folder.
 
     Raises:
-        StorageError: A file is missing or not the one that was saved. Looked at first, because native readers may
-            never return from a cut-off file (XGBoost 3.2).
+        StorageError: A file is missing or differs from the saved one. Digests are checked first, because a native
+            reader may hang on a truncated file (XGBoost 3.2).
     """
     checksums = folder / _CHECKSUMS_FILE
     if checksums.exists():
@@ -84,7 +84,7 @@ def load(folder: Path) -> Any:
 
 
 def signature(request: "type[BaseModel]", response: "type[BaseModel]") -> "ModelSignature":
-    """MLflow signature of the request and response models: scalars, and lists of scalars.
+    """Returns the MLflow signature of the request and response models: scalars, and lists of scalars.
 
     Raises:
         ConfigurationError: A field has another type.
@@ -95,16 +95,16 @@ def signature(request: "type[BaseModel]", response: "type[BaseModel]") -> "Model
 
 
 class _Served:
-    """The pyfunc interface over one loaded project model."""
+    """The pyfunc interface of one loaded project model."""
 
     def __init__(self, project: "Project", model: Any) -> None:
         self._project, self._model = project, model
 
     def predict(self, model_input: "pd.DataFrame", params: dict[str, Any] | None = None) -> "pd.DataFrame":
-        """Answers one response for each row.
+        """Returns one response for each row.
 
         Args:
-            model_input: Columns are the request's fields.
+            model_input: Frame whose columns are the request's fields.
             params: Not used; part of MLflow's interface.
         """
         import pandas as pd
@@ -167,7 +167,7 @@ def _mlflow_type(name: str, field: "FieldInfo") -> Any:
 
 
 def _plain(annotation: Any) -> Any:
-    """A type without its constraints (``Annotated``) and without ``| None``."""
+    """Returns a type without its constraints (``Annotated``) and without ``| None``."""
     if get_origin(annotation) is Annotated:
         return _plain(get_args(annotation)[0])
     options = [option for option in get_args(annotation) if option is not type(None)]

@@ -1,4 +1,4 @@
-"""Promotion: who carries the alias ``champion``, who carried it before, and the way back."""
+"""Promotion: moves the alias ``champion``, keeps a history of champions, and rolls back to the previous one."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 HISTORY_TAG = "champion_history"
-"""Tag of the registered model: the champions in their order, up to the one that was promoted last."""
+"""Tag of the registered model: the champions in order, the latest last."""
 
 PROMOTED_TAG = "promoted"
-"""Tag of a version: when it was promoted last, and by whom."""
+"""Tag of a version: when it was last promoted, and by whom."""
 
 _KEPT = 50
 
 
 class Promotion(NamedTuple):
-    """What changed.
+    """A change of the champion.
 
     Args:
-        version: The champion now.
-        previous: The champion before; None where there was none.
+        version: The new champion.
+        previous: The previous champion; None if there was none.
     """
 
     version: str
@@ -34,16 +34,16 @@ class Promotion(NamedTuple):
 def promote(project: str, version: str, *, by: str = "a person") -> Promotion:
     """Makes ``version`` the champion; the server follows.
 
-    The history is written before the alias: a kill between the two leaves the old champion, and a history whose last
-    entry never served, which :func:`rollback` and the next promotion recognise by the alias.
+    The history is written before the alias. A kill between the two leaves the old champion and a history whose last
+    entry never served; :func:`rollback` and the next promotion detect this by comparing it with the alias.
 
     Args:
         project: The registered model.
         version: Number of the version.
-        by: Who or what promotes; kept on the version.
+        by: Who or what promotes; stored in a tag of the version.
 
     Raises:
-        ConfigurationError: There is no such version, or its gate did not pass.
+        ConfigurationError: The version does not exist, or its gate did not pass.
         BusyError: Another process has locked MLflow's database for long.
         StorageError: The database cannot be written.
     """
@@ -63,10 +63,10 @@ def promote(project: str, version: str, *, by: str = "a person") -> Promotion:
 
 
 def rollback(project: str) -> Promotion:
-    """Gives the alias back to the champion before today's; again, to the one before that.
+    """Moves the alias to the previous champion; a second call moves it to the one before that.
 
     Raises:
-        ConfigurationError: No earlier champion is known that still exists and may serve.
+        ConfigurationError: The history has no earlier champion that still exists and may serve.
         BusyError: Another process has locked MLflow's database for long.
         StorageError: The database cannot be written.
     """
@@ -89,9 +89,9 @@ def rollback(project: str) -> Promotion:
 
 
 def _history_to(store: "MlflowClient", project: str, current: str | None) -> list[str]:
-    """Champions up to and including ``current``; what stands behind it was rolled back or never served.
+    """Returns the champions up to and including ``current``; later entries were rolled back or never served.
 
-    A champion that a person set in the MLflow UI is not in the tag: it comes after all that are.
+    A champion that was set in the MLflow UI is not in the tag; it is appended.
     """
     history: list[str] = store.get_registered_model(project).tags.get(HISTORY_TAG, "").split()
     if current is None:
@@ -138,6 +138,6 @@ def _check(version: "ModelVersion") -> None:
 def _may_serve(store: "MlflowClient", project: str, version: str) -> bool:
     try:
         _check(_found(store, project, version))
-    except ConfigurationError:  # deleted since, or its verdict was taken back
+    except ConfigurationError:  # deleted meanwhile, or its gate tag was changed
         return False
     return True

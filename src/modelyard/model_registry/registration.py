@@ -1,4 +1,4 @@
-"""What a model version keeps, and how it is registered: once, complete from its first moment."""
+"""Registers model versions: each once, and complete when it appears."""
 
 import tempfile
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 DIGEST_TAG = "modelyard.digest"
 SCHEMA_TAG = "feature_schema_digest"
 DESCRIPTION_LIMIT = 5000
-"""Characters of a version's description; MLflow leaves it to the database, and PostgreSQL insists."""
+"""Longest description of a version in characters; MLflow does not check it, and PostgreSQL rejects more."""
 REFERENCE_FILE, SAMPLE_FILE = "reference.json", "reference_sample.parquet"
 
 
 class Reference(NamedTuple):
-    """What a version carries.
+    """The reference data that a version's monitoring compares with.
 
     Args:
         summary: ``n_rows``, ``columns`` (name, role, kind, bins, counts, clusterings), ``clusters``, ``performance``.
@@ -36,15 +36,15 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """Everything that a model version keeps.
+    """Everything that is stored with a model version.
 
     Args:
         model: The project's model.
-        evaluation: What ``evaluate`` returned.
-        card: The model card, Markdown; the version's description.
-        record: The run record: what to re-run, and the digests to compare.
-        digest: Of everything that decides the model; the same digest is registered once.
-        reference: What the version's monitoring compares with; None: it cannot be watched.
+        evaluation: The document that ``evaluate`` returned.
+        card: The model card in Markdown; the version's description.
+        record: The run record: what is needed to re-run the version, and digests to compare.
+        digest: Digest of everything that determines the model; a digest is registered once.
+        reference: What the version's monitoring compares with; None: it cannot be monitored.
     """
 
     model: Any
@@ -56,16 +56,16 @@ class Registration:
 
 
 def version_by_digest(store: "MlflowClient", project: str, digest: str) -> "ModelVersion | None":
-    """The version of ``project`` whose registration had this digest, or None."""
+    """Returns the version of ``project`` whose registration had this digest, or None."""
     versions = store.search_model_versions(f"name = '{project}'")
     return next((version for version in versions if version.tags.get(DIGEST_TAG) == digest), None)
 
 
 def create_version(store: "MlflowClient", project: str, data: "Registration") -> "ModelVersion":
-    """One new version, complete with tags and description from its first moment.
+    """Creates a version together with its tags and description, and returns it.
 
-    MLflow makes the version in one database transaction after its files are stored: a kill before it leaves files
-    that no version names, a kill after it leaves a whole version that a re-run finds by its digest.
+    MLflow creates the version in one database transaction after its files are stored: a kill before it leaves files
+    without a version, a kill after it leaves a complete version that a re-run finds by its digest.
     """
     from mlflow.exceptions import MlflowException
 
@@ -103,13 +103,13 @@ def create_version(store: "MlflowClient", project: str, data: "Registration") ->
 
 
 def write_reference(reference: Reference, folder: Path) -> None:
-    """Puts a reference into a version's folder, before it is registered."""
+    """Writes a reference to a version's folder before registration."""
     write_json(folder / REFERENCE_FILE, reference.summary)
     reference.sample.write_parquet(folder / SAMPLE_FILE)
 
 
 def _description(card: str, figures: str) -> str:
-    """Card with figures; what is too long ends at a line, the whole card is among the artifacts."""
+    """Returns card and figures, cut at a line if too long; the whole card is among the artifacts."""
     whole = card.replace("\n## Data\n", f"{figures}\n## Data\n", 1)
     if len(whole) <= DESCRIPTION_LIMIT:
         return whole
@@ -118,7 +118,7 @@ def _description(card: str, figures: str) -> str:
 
 
 def _figures(project: str, run_id: str | None) -> str:
-    """Markdown that shows the run's figures on the version's page; the run brings the files to MLflow at its end."""
+    """Returns Markdown that shows the run's figures on the version's page; the run uploads the files at its end."""
     names = sorted(path.name for path in (data_directory() / "08_reporting" / project / "figures").glob("*.png"))
     if run_id is None or not names:
         return ""

@@ -1,4 +1,4 @@
-"""Versions of a registered model: found by alias, loaded by number."""
+"""Finds a registered version by its alias, and loads one by its number."""
 
 import tempfile
 from pathlib import Path
@@ -12,7 +12,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 
 def version_by_alias(store: "MlflowClient", project: str, alias: str) -> "ModelVersion | None":
-    """The version of ``project`` that carries ``alias``, or None."""
+    """Returns the version of ``project`` that has ``alias``, or None."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -24,7 +24,7 @@ def version_by_alias(store: "MlflowClient", project: str, alias: str) -> "ModelV
 
 
 def load_version(project: str, version: str) -> Any:
-    """The project's model of a registered version."""
+    """Returns the project's model of a registered version."""
     from modelyard.model_registry.mlflow_model import load
     from modelyard.tracking.mlflow_store import download_version
 
