@@ -36,7 +36,8 @@ class Server:
         command: The command line that starts it.
         port: Port on the loopback address; None: it listens on no port.
         option: The command-line option that sets the port.
-        answers_at: URL path that answers when the server is ready.
+        answers_at: URL path that answers when the server is ready; empty: it speaks no HTTP, and is ready when it
+            listens.
         shows: URL path to open in a browser.
         environment: Environment variables added to those of this process.
     """
@@ -145,8 +146,7 @@ def _watch(running: Sequence[_Process], say: Callable[[str], None], is_stopped: 
                 _handle_end(one, say)
             elif not one.has_answered and _answers(one.server):
                 one.has_answered = True
-                port = one.server.port
-                say(f"{one.server.name:<16}{f'http://{HOST}:{port}{one.server.shows}' if port else 'runs'}")
+                say(f"{one.server.name:<16}{_link(one.server)}")
             lived_s = time.monotonic() - one.started_at
             one.has_settled |= lived_s > _SETTLED_S if one.server.port is None else one.has_answered
             if one.restart_at is None and lived_s > _LONGEST_PAUSE_S:
@@ -239,16 +239,31 @@ def _stop_requests() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+def _link(server: Server) -> str:
+    has_pages = server.port is not None and server.answers_at
+    return f"http://{HOST}:{server.port}{server.shows}" if has_pages else "runs"
+
+
 def _answers(server: Server) -> bool:
     import httpx
 
     if server.port is None:
         return True
+    if not server.answers_at:
+        return _is_taken(server.port)
     try:
         answer = httpx.get(f"http://{HOST}:{server.port}{server.answers_at}", timeout=2, trust_env=False)
     except httpx.HTTPError:
         return False
     return answer.status_code < 500 or answer.status_code == 503  # it is up, but has no champion to serve yet
+
+
+def free_port() -> int:
+    """Returns a port of the loopback address that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _is_taken(port: int) -> bool:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 
 from modelyard.commands.schedule import schedule
@@ -154,6 +155,46 @@ def test_real_daemons_two_of_them_and_one_killed_mid_run(data_directory, tmp_pat
     assert mark.read_text().count("done") == 1
     assert mark.read_text().count("begun") == begun == 2, "the killed one and the one that took its place"
     assert key in history.read(PROJECT).handled
+
+
+SCHEDULE = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from modelyard import servers
+from modelyard.retraining.scheduler import dagster_servers
+from modelyard.servers import free_port, run_together
+
+servers._SETTLED_S = 1
+code, *others = dagster_servers(free_port(), environment="", params="")
+code = replace(code, command=[*code.command[:-2], "-f", sys.argv[1]])
+run_together([code, *others], Path(sys.argv[2]), print)
+"""
+
+
+def test_a_daemon_that_falls_is_started_again_and_the_retraining_goes_on(data_directory, tmp_path):
+    """As in `kedro schedule` and `kedro up`: definitions, pages and daemon are processes of their own."""
+    code, mark, said = Path(__file__).with_name("slow_retraining.py"), tmp_path / "marks", tmp_path / "said"
+    history.write(PROJECT, "watched")
+    Scheduler.verdict(_Folder(data_directory), 1)
+    command = [sys.executable, "-u", "-c", SCHEDULE, str(code), str(tmp_path / "logs")]
+    with said.open("wb") as output:
+        process = subprocess.Popen(command, env=os.environ | {"MARK": str(mark)}, stdout=output, stderr=output)
+    process.log = said
+    try:
+        _wait_for(mark, "begun", process)
+        children = {child.pid: " ".join(child.cmdline()) for child in psutil.Process(process.pid).children()}
+        (daemon,) = [pid for pid, line in children.items() if "dagster-daemon" in line]
+        os.kill(daemon, signal.SIGKILL)
+        _wait_for(mark, "done", process)
+        _wait_for(said, "started again", process)
+        running = {child.pid for child in psutil.Process(process.pid).children()}
+        assert children.keys() - running == {daemon}
+        assert mark.read_text() == "begun\ndone\n"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 class _Folder:

@@ -10,7 +10,7 @@ from modelyard.errors import BusyError
 from modelyard.files import write_text, writing
 from modelyard.paths import data_directory
 from modelyard.retraining.retrain import ENVIRONMENT_VARIABLE, PARAMS_VARIABLE
-from modelyard.servers import HOST, Server
+from modelyard.servers import HOST, Server, free_port
 
 PROJECT_TAG = "modelyard/project"
 _KIND_TAG = "modelyard/kind"
@@ -32,6 +32,15 @@ concurrency:
 sensors: {{use_threads: true, num_workers: 4}}
 schedules: {{use_threads: true, num_workers: 4}}
 run_monitoring: {{enabled: true, start_timeout_seconds: 300, poll_interval_seconds: 60}}
+# There are no assets.
+auto_materialize: {{enabled: false, use_sensors: false}}
+freshness: {{enabled: false}}
+"""
+
+_WORKSPACE = """\
+# Written by `kedro schedule`.
+load_from:
+  - grpc_server: {{host: {host}, port: {port}, location_name: modelyard}}
 """
 
 _DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
@@ -57,7 +66,10 @@ def _make_tables(home: Path) -> None:
 
 
 def dagster_servers(port: int, *, environment: str, params: str, option: str = "--port") -> list[Server]:
-    """Returns the servers of Dagster's pages and of its daemon.
+    """Returns the servers of Dagster: our definitions, its pages and its daemon.
+
+    The definitions have a process of their own, which pages and daemon ask. Otherwise each of the two would import all
+    projects for itself, and the daemon would do so anew every minute.
 
     Args:
         port: Of the pages.
@@ -72,19 +84,33 @@ def dagster_servers(port: int, *, environment: str, params: str, option: str = "
         ENVIRONMENT_VARIABLE: environment,
         PARAMS_VARIABLE: params,
     }
-    code = ("-m", "modelyard.retraining.definitions")
-    webserver = Path(sys.executable).parent / "dagster-webserver"
-    daemon = Path(sys.executable).parent / "dagster-daemon"
+    code_port = free_port()
+    workspace = home / "workspace.yaml"
+    write_text(workspace, _WORKSPACE.format(host=HOST, port=code_port))
+    programs = Path(sys.executable).parent
+    code = ("api", "grpc", "--host", HOST, "--port", str(code_port), "-m", "modelyard.retraining.definitions")
+    web = ("--host", HOST, "--port", str(port), "-w", str(workspace))
     return [
         Server(
+            name="Dagster code",
+            command=(str(programs / "dagster"), *code),
+            port=code_port,
+            answers_at="",
+            environment=variables,
+        ),
+        Server(
             name="Dagster",
-            command=(str(webserver), "--host", HOST, "--port", str(port), *code),
+            command=(str(programs / "dagster-webserver"), *web),
             port=port,
             option=option,
             answers_at="/server_info",
             environment=variables,
         ),
-        Server(name="Dagster daemon", command=(str(daemon), "run", *code), environment=variables),
+        Server(
+            name="Dagster daemon",
+            command=(str(programs / "dagster-daemon"), "run", "-w", str(workspace)),
+            environment=variables,
+        ),
     ]
 
 

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,10 +47,12 @@ def situations(
         options: Kedro environment and ``--params`` of the retrainings.
         running: The projects of which a retraining is waiting or under way.
     """
-    serving, found = champions(), {}
+    serving, configured, found = champions(), _configured(*options), {}
     for name in names:
         try:
-            found[name] = _situation(load_project(name), now, options, serving.get(name), is_running=name in running)
+            project = _record(name)
+            digest = data_digest(project, configured.get(name) or {})
+            found[name] = _situation(project, now, digest, serving.get(name), is_running=name in running)
         except Exception:  # whatever stands in a project's modules or lies in its folders
             logger.exception("the signals of %s cannot be read", name)
     return found
@@ -78,17 +81,20 @@ def last_verdict(project: str) -> Drift | None:
     )
 
 
-def data_digest(project: "Project", environment: str = "", params: str = "") -> str | None:
+def data_digest(project: "Project", configured: Mapping[str, Any]) -> str | None:
     """Returns what identifies the version of the data that a retraining would read.
 
     Own data: over the names and bytes of the files. Public data: of the entry in ``conf/dvc.lock``, or over the files
     that were fetched. None: simulated data, which have no versions, or nothing is there yet.
+
+    Args:
+        project: The project.
+        configured: Its parameters, by group.
     """
     from pydantic import ValidationError
 
-    values = _configured(environment, params).get(project.name) or {}
     try:
-        ingest: Any = parameters_of(project.ingest).model_validate(values.get("ingest") or {})
+        ingest: Any = parameters_of(project.ingest).model_validate(configured.get("ingest") or {})
     except ValidationError:  # the run says what is wrong, with the way out; no sensor should fail for it
         return None
     if ingest.source == "own" and ingest.path:
@@ -98,10 +104,14 @@ def data_digest(project: "Project", environment: str = "", params: str = "") -> 
     return None
 
 
+@cache
+def _record(name: str) -> "Project":
+    return load_project(name)
+
+
 def _situation(
-    project: "Project", now: datetime, options: tuple[str, str], champion: str | None, *, is_running: bool
+    project: "Project", now: datetime, digest: str | None, champion: str | None, *, is_running: bool
 ) -> Situation:
-    digest = data_digest(project, *options)
     known = history.read(project.name)
     if known.since is None:
         history.write(project.name, "watched", at=now, data_digest=digest)

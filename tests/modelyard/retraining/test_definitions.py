@@ -95,7 +95,7 @@ def test_new_bytes_of_the_users_own_data_retrain_once(scheduler, tmp_path, monke
 
 
 def test_simulated_data_have_no_versions():
-    assert signals.data_digest(load_project(PROJECT)) is None
+    assert signals.data_digest(load_project(PROJECT), {}) is None
 
 
 def test_one_retraining_answers_everything_that_asks_when_it_starts(scheduler):
