@@ -1,13 +1,13 @@
-"""Which modules and parameters decide what a stage makes, found without importing any of them.
+"""Finds the modules and parameters on which a stage's outputs depend, without importing the modules.
 
-DVC knows files, not imports. ``python -m modelyard.lineage.stage_code`` therefore writes, for each stage of each
+DVC tracks files, not imports. ``python -m modelyard.lineage.stage_code`` therefore writes, for each stage of each
 project, the list of these modules with their digests, and the values of its parameters, into
 ``data/00_code/<project>/<stage>.txt``; dvc.yaml names the lists as dependencies. A list is plain text, so the
-difference of two says what made a stage run again.
+difference of two shows why a stage ran again.
 
-Nothing is listed by hand: dvc.yaml says which nodes a stage runs, the lifecycle which function a node calls and which
-datasets and parameters it reads, the catalog which types these datasets have; the record's fields that these modules
-read say which rooms of the project they call.
+Nothing is listed by hand: dvc.yaml gives the nodes of a stage; the lifecycle gives each node's function, datasets and
+parameters; the catalog gives the types of these datasets; and the fields of the project's record that these modules
+read give the project modules that they call.
 """
 
 import json
@@ -39,7 +39,7 @@ def model_modules(project: str) -> list[Path]:
 
 
 def stage_parameters(project: str, stage: str) -> dict[str, Any]:
-    """Returns the groups of parameters that a stage reads, with what ``conf/base`` says of them: {}, where nothing."""
+    """Returns the parameter groups that a stage reads with their values in ``conf/base`` ({} if it has none)."""
     configured = _configured(project)
     groups = {group for node in _nodes(stage) for group in node.groups}
     return {group: configured.get(group) or {} for group in sorted(groups)}
@@ -53,7 +53,7 @@ def listing(files: Iterable[Path], parameters: Mapping[str, Any] | None = None) 
 
 
 def write_listings() -> None:
-    """Writes the list of each stage of each project; a list that is as it was is left alone."""
+    """Writes the list of each stage of each project; a list without changes is not rewritten."""
     for project in project_names():
         for stage in stage_names():
             path = data_directory() / "00_code" / project / f"{stage}.txt"
@@ -70,7 +70,7 @@ def _modules(project: str, nodes: Iterable[StageNode]) -> list[Path]:
     catalog = repository() / "conf" / "base" / "catalog.yml"
     spine = closure({node.module for node in nodes} | dataset_modules(datasets, catalog))
     fields = {field for file in spine for field in fields_read(file)}
-    # The record says which functions are run; what it imports beyond them belongs to other stages.
+    # pipeline.py counts as a file only: its record names the functions of all stages, so its imports are not followed.
     return sorted(spine | closure(rooms(folder, fields)) | {folder / "pipeline.py", _lifecycle()})
 
 

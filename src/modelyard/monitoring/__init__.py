@@ -1,1 +1,1 @@
-"""Watching a registered model: what was served beside the reference that its version carries."""
+"""Monitoring of a registered model: compares served rows with the reference stored with its version."""

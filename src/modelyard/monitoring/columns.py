@@ -1,7 +1,7 @@
-"""A table as counts: each watched column in a few bins that the reference has fixed.
+"""Counts the values of each watched column in bins that the reference has fixed.
 
-Numbers fall into bins between quantiles of the reference, categories are themselves, the rare ones together, and a
-list is watched by the mean of its entries. Everything that the verdict needs of a window is in the counts.
+Numbers are binned at quantiles of the reference, frequent categories have a bin each, rare ones share one, and a list
+is represented by the mean of its entries. The verdict needs only these counts of a window.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 N_CATEGORIES = 20
-"""Categories that get a bin of their own: the most frequent ones."""
+"""Number of categories with a separate bin: the most frequent ones."""
 
 N_KNOWN_CATEGORIES = 1_000
-"""A column with more values than this has no list of known ones: new values are what it is made of."""
+"""A column with more categories has no list of known ones, because new values are normal for it."""
 
 _DAY_US = 86_400_000_000
 _OUTERMOST = 0.005
-"""Share of rows at either end of a window's time that does not make it longer."""
+"""Share of rows at either end of a window that is ignored when its length is measured."""
 
 
 class Counted(NamedTuple):
@@ -36,8 +36,8 @@ class Counted(NamedTuple):
         n_missing: Rows without a value.
         n_unknown: Rows whose value is outside the reference's range, or a category that it does not have.
         is_constant: Whether all values are the same.
-        mean: Of a number, else NaN.
-        example: One of the unknown values, for people.
+        mean: Mean of a numeric column, else NaN.
+        example: One of the unknown values, for messages.
     """
 
     counts: "Integers"
@@ -49,11 +49,11 @@ class Counted(NamedTuple):
 
 
 def describe(series: "pl.Series", n_bins: int) -> dict[str, Any]:
-    """The bins of a column, found in the reference.
+    """Returns the bins of a column of the reference.
 
     Args:
-        series: Its values.
-        n_bins: Bins of a number at most.
+        series: The column's values.
+        n_bins: Largest number of bins of a numeric column.
 
     Returns:
         ``{"kind": "number", "edges", "minimum", "maximum"}`` or ``{"kind": "category", "categories", "known"}``;
@@ -65,21 +65,21 @@ def describe(series: "pl.Series", n_bins: int) -> dict[str, Any]:
     if not series.dtype.is_numeric():
         counts = series.drop_nulls().value_counts(sort=True, name="rows")
         found = counts[series.name].cast(_text()).to_list()
-        # Where most values were seen once, there are more of them than were seen (Good 1953, Biometrika 40).
+        # If most values occur once, many more values are still unseen (Good 1953, Biometrika 40).
         is_open = len(found) > N_KNOWN_CATEGORIES or 2 * int((counts["rows"] == 1).sum()) > len(found)
         return {"kind": "category", "categories": found[:N_CATEGORIES], "known": None if is_open else sorted(found)}
     values = _numbers(series)
     values = values[np.isfinite(values)]
     if not len(values):
         return {"kind": "number", "edges": [], "minimum": None, "maximum": None}
-    # Quantiles that occur, so that a value which many rows share is never split.
+    # Use quantiles that occur as values, so that rows with equal values share a bin.
     inner = np.quantile(values, np.linspace(0, 1, n_bins + 1)[1:-1], method="inverted_cdf")
     edges = [float(edge) for edge in np.unique(inner)]
     return {"kind": "number", "edges": edges, "minimum": float(values.min()), "maximum": float(values.max())}
 
 
 def widened(column: Mapping[str, Any], learned: "pl.Series") -> dict[str, Any]:
-    """A column whose known range or categories include those of ``learned``; its bins stay."""
+    """Returns the column with its known range or categories extended by those of ``learned``, and the same bins."""
     if column["kind"] == "category":
         if column["known"] is None:
             return dict(column)
@@ -94,7 +94,7 @@ def widened(column: Mapping[str, Any], learned: "pl.Series") -> dict[str, Any]:
 
 
 def bins_of(series: "pl.Series", column: Mapping[str, Any]) -> "Integers":
-    """Each row's bin, -1 where there is no value; shape (N,)."""
+    """Returns each row's bin, -1 for a missing value; shape (N,)."""
     import numpy as np
     import polars as pl
 
@@ -109,12 +109,12 @@ def bins_of(series: "pl.Series", column: Mapping[str, Any]) -> "Integers":
 
 
 def n_bins_of(column: Mapping[str, Any]) -> int:
-    """How many bins a column has."""
+    """Returns the number of bins of a column."""
     return len(column["edges"] if column["kind"] == "number" else column["categories"]) + 1
 
 
 def count(series: "pl.Series", column: Mapping[str, Any]) -> Counted:
-    """A column of a window in the bins of the reference."""
+    """Returns the counts of a window's column in the bins of the reference."""
     import numpy as np
 
     bins = bins_of(series, column)
@@ -132,12 +132,12 @@ def count(series: "pl.Series", column: Mapping[str, Any]) -> Counted:
 
 
 def clusters_of(table: "pl.DataFrame", names: list[str], event_time: str) -> "dict[str, Integers]":
-    """Which rows resemble each other: those of one entity, and those of one day; each as codes, shape (N,).
+    """Returns the clusters of resembling rows, by entity and by day: name to cluster code of each row, shape (N,).
 
     Args:
         table: Any rows.
         names: Columns that identify a customer, a place, a patient; those that the table lacks are left out.
-        event_time: Its column of times, if it has it.
+        event_time: Name of its time column, if it has one.
     """
     import numpy as np
     import polars as pl
@@ -150,9 +150,9 @@ def clusters_of(table: "pl.DataFrame", names: list[str], event_time: str) -> "di
 
 
 def days_in(table: "pl.DataFrame", event_time: str) -> float:
-    """Days from the first to the last row, without the outermost half percent on either side.
+    """Returns the days from the first to the last row, without the outermost half percent on either side.
 
-    One row of the year 1 must not make two thousand years of a week. 0 where the table has no times.
+    Thus a single wrong time (the year 1) does not change the length. 0 if the table has no times.
     """
     import numpy as np
     import polars as pl

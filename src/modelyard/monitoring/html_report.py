@@ -1,7 +1,7 @@
-"""Evidently's report on a sample of both sides: figures for people; the verdict is made without it.
+"""Writes Evidently's report on a sample of both sides, for its figures; the verdict does not depend on it.
 
-``import evidently`` loads its web server, its client and what judges language models too; here only the reports are
-loaded. What is left is mostly pandas, scipy, scikit-learn and nltk, which its reports import by themselves.
+``import evidently`` also loads its web server, its client and its evaluation of language models; here only the reports
+are loaded. They import mostly pandas, scipy, scikit-learn and nltk.
 """
 
 import base64
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 N_COLUMNS = 30
-"""Columns with figures: those that lie furthest from the reference. More would make a page of many MB."""
+"""Number of columns with figures, those furthest from the reference; more would make a page of many MB."""
 
 SHOWN_ALARMS = 10
-"""Here and in the terminal; the page folds the others away."""
+"""Alarms shown in full here and in the terminal; the page folds the others."""
 
 _LOADER = """<script id="packed" type="application/octet-stream">{packed}</script>
 <script>
@@ -54,7 +54,7 @@ sample without them, and may differ.</p>
 
 
 def load_evidently() -> None:
-    """Imports Evidently's reports alone; does nothing where Evidently is loaded already."""
+    """Imports only Evidently's reports; does nothing if Evidently is loaded already."""
     if "evidently" in sys.modules:
         return
     telemetry.switch_off()
@@ -66,7 +66,7 @@ def load_evidently() -> None:
     package.__spec__, package.__file__ = spec, spec.origin
     sys.modules["evidently"] = package
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Evidently's own deprecated imports
+        warnings.simplefilter("ignore")  # Evidently's own deprecated imports warn
         importlib.import_module("evidently.core.report")
 
 
@@ -78,14 +78,14 @@ def write_html(
     *,
     min_distance: float,
 ) -> None:
-    """Writes one page that needs nothing else.
+    """Writes one self-contained page.
 
     Args:
-        path: Where; appears whole or not at all.
-        reference: Its sample.
+        path: The file, which appears whole or not at all.
+        reference: A sample of the reference.
         window: A sample of the window, with the same columns.
-        verdict: What the page begins with.
-        min_distance: Where Evidently marks a column, as the verdict does.
+        verdict: The verdict, shown at the top of the page.
+        min_distance: Distance from which Evidently marks a column as drifted, as the verdict does.
     """
     from modelyard.files import write_text
 
@@ -109,7 +109,7 @@ def write_html(
     ]
     report = Report([DataDriftPreset(method="jensenshannon", threshold=min_distance, drift_share=1 / len(names))])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy's, on constant columns
+        warnings.simplefilter("ignore")  # numpy warns about constant columns
         page = report.run(*sides).get_html_str(as_iframe=False)
     write_text(path, _packed(page).replace("<body>", f"<body>\n{_head(verdict, len(names), reference.height)}", 1))
 
@@ -124,7 +124,7 @@ def _for_pandas(side: "pl.DataFrame", names: list[str], numbers: list[str]) -> A
 
 
 def _packed(page: str) -> str:
-    """The page with its scripts (Evidently's library of 3.5 MB and the figures' data) compressed."""
+    """Returns the page with its scripts (Evidently's library of 3.5 MB and the figures' data) compressed."""
     data, *others = _SCRIPT.findall(page)
     data = _LONG_NUMBER.sub(lambda number: f"{float(number[0]):.5g}", data)
     packed = base64.b64encode(gzip.compress("\n;\n".join([data, *others]).encode(), 9, mtime=0)).decode()

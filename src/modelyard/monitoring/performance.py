@@ -1,4 +1,4 @@
-"""How good the answers were, where labels have arrived."""
+"""Measures the primary metric on served rows whose labels have arrived."""
 
 import logging
 import math
@@ -20,15 +20,15 @@ logger = logging.getLogger(__name__)
 
 
 def label_folder(project: str) -> Path:
-    """Where labels arrive: any number of Parquet files."""
+    """Returns the folder for labels: any number of Parquet files."""
     return data_directory() / "07_model_output" / project / "labels"
 
 
 def read_labels(project: "Project", path: Path | None) -> "pl.DataFrame | None":
-    """Labels from the file that was named, or from :func:`label_folder`; of several for one key the last counts.
+    """Returns labels from ``path`` or from :func:`label_folder`; of several for one key the last is used.
 
     Raises:
-        ConfigurationError: The named file is not there.
+        ConfigurationError: The file does not exist.
         DataContractError: A file cannot be read, or has no key or no target.
     """
     import polars as pl
@@ -47,14 +47,14 @@ def read_labels(project: "Project", path: Path | None) -> "pl.DataFrame | None":
 def with_labels(
     project: "Project", rows: "pl.DataFrame", labels: "pl.DataFrame", where: str, *, must_match: bool
 ) -> "pl.DataFrame":
-    """The rows whose label is known, with the target and whatever else of the contract the labels bring.
+    """Returns the rows whose label is known, with the target and the labels' other columns of the contract.
 
     Args:
-        project: Its contract.
+        project: Gives the contract.
         rows: Served rows, or a batch.
         labels: The contract's key, or ``request_id`` (and ``row``, where a request had several), and the target.
-        where: For the error.
-        must_match: Whether labels that all belong to other rows are a mistake; else there is nothing to measure.
+        where: Source of the labels, for the error.
+        must_match: Whether it is an error if no label belongs to these rows.
 
     Raises:
         DataContractError: The rows have none of the labels' keys.
@@ -96,16 +96,17 @@ def _key(project: "Project", columns: list[str], where: object) -> list[str]:
 
 
 def _target(project: "Project") -> str:
-    """The target's column; only projects that have one are asked for labels."""
+    """Returns the target's name; labels are read only for projects that have a target."""
     if project.contract.target is None:
         raise DataContractError(f"{project.name} has no target, so there are no labels.", where=project.name)
     return project.contract.target
 
 
 def is_measurable(project: "Project") -> bool:
-    """Whether the metric can be computed on served rows: with labels alone, or, without a target, with nothing else.
+    """Returns whether the metric can be computed on served rows, with labels or, for a project without target, alone.
 
-    What a service answers need not be what ``predict`` returns, and masks or texts do not come as a table of labels.
+    It cannot if the service answers something other than ``predict`` returns, or if targets are masks or texts, which
+    do not arrive as a table of labels.
     """
     has_target_media = any(media.role == "target" for media in project.contract.media)
     return project.api.answer is None and not has_target_media
@@ -114,9 +115,9 @@ def is_measurable(project: "Project") -> bool:
 def measure(
     project: "Project", version: "WatchedVersion", labelled: "pl.DataFrame", params: "MonitorParameters"
 ) -> dict[str, Any]:
-    """The primary metric on labelled rows with its interval, beside that of the reference.
+    """Returns the primary metric on labelled rows with its interval, and that of the reference.
 
-    It is worse when the whole interval lies on the worse side of the reference's whole interval. The same
+    It is worse if the whole interval lies on the worse side of the reference's whole interval. The same
     metric, its parameters and the bootstrap are those of the version's evaluation.
     """
     from modelyard.parameters import parameters_of
@@ -143,7 +144,7 @@ def measure(
 
 
 def is_worse(now: Mapping[str, float], before: Mapping[str, Any]) -> bool:
-    """Whether the better end of ``now`` is worse than the worse end of ``before``; a NaN is not."""
+    """Returns whether the better end of ``now`` is worse than the worse end of ``before``; False for NaN."""
     if before["low"] is None or before["high"] is None:
         return False
     if before["greater_is_better"]:
@@ -152,7 +153,7 @@ def is_worse(now: Mapping[str, float], before: Mapping[str, Any]) -> bool:
 
 
 def words(performance: Mapping[str, Any]) -> str:
-    """One sentence on a metric that has become worse."""
+    """Returns one sentence about a metric that has become worse."""
     now, before = (
         f"{each['value']:.4f} ({each['low']:.4f} to {each['high']:.4f})"
         for each in (performance, performance["reference"])
@@ -165,7 +166,7 @@ def _known(value: float) -> float | None:
 
 
 def _completed(project: "Project", rows: "pl.DataFrame") -> "pl.DataFrame":
-    """All of the contract's columns: what was not logged is null, and an unknown group is one row."""
+    """Returns all of the contract's columns: null if not logged; rows of unknown group are groups of one row."""
     import polars as pl
 
     types: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The reference of a version: what its inputs and predictions looked like on the test rows, as counts."""
+"""Builds a version's reference: counts of its inputs and predictions on the test rows."""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from modelyard.monitoring.columns import Integers
 
-_FEWEST_ROWS_OF_A_DAY = 200
+_MIN_ROWS_OF_A_DAY = 200
 
 
 class MonitorParameters(Parameters):
-    """When a difference is an alarm: it must be real and it must be large."""
+    """When a difference is an alarm: it must be statistically significant and large."""
 
     n_bins: int = Field(10, ge=2, le=100, description="Bins of a number, between quantiles of the reference.")
     n_sample_rows: int = Field(2_000, ge=100, le=20_000, description="Rows of each side that the HTML report draws.")
@@ -41,7 +41,7 @@ class MonitorParameters(Parameters):
 
 
 def watched_inputs(project: Project, examples: "pl.DataFrame") -> list[str]:
-    """The columns that are watched: what the model is given in service, but no identifiers, media and secrets."""
+    """Returns the watched columns: the model's inputs in service, without identifiers, media and sensitive columns."""
     watched = set(watched_columns(project, examples))
     return [name for name in project.api.decode([project.api.example]).columns if name in watched]
 
@@ -53,14 +53,14 @@ def summarise_reference(
     learned: "pl.DataFrame",
     params: MonitorParameters,
 ) -> Reference:
-    """The reference without its metric.
+    """Returns the reference without its metric.
 
     Args:
-        project: Says what is watched and which rows belong together.
+        project: Gives the watched columns and the columns that cluster rows.
         rows: Records with features, N rows.
         predictions: What ``predict`` returns for them, N rows.
-        learned: Earlier rows that the model has learned from; they widen the known range, and their distance from
-            ``rows`` is one that the model has been seen to cope with.
+        learned: Earlier rows that the model was trained on; they widen the known range, and a window may differ as
+            much from ``rows`` as they do without an alarm.
         params: Number of bins and of rows in the sample.
     """
     from modelyard.monitoring.columns import clusters_of, days_in
@@ -87,10 +87,10 @@ def summarise_reference(
 
 
 def check_thresholds(params: MonitorParameters, watched: Sequence[str]) -> None:
-    """Checks that each column with a threshold of its own is watched.
+    """Checks that each column with a separate threshold is watched.
 
     Raises:
-        ConfigurationError: One is not; the nearest name is proposed.
+        ConfigurationError: A column is not watched; the nearest name is proposed.
     """
     for name in params.min_distance_of:
         if name not in watched:
@@ -103,13 +103,13 @@ def check_thresholds(params: MonitorParameters, watched: Sequence[str]) -> None:
 
 
 def sample_of(table: "pl.DataFrame", params: MonitorParameters) -> "pl.DataFrame":
-    """Rows for figures, with lists as they are watched."""
+    """Returns rows for figures, with the mean in place of each list."""
     sample = table.sample(min(params.n_sample_rows, table.height), seed=0)
     return sample.with_columns(flat(column) for column in sample)
 
 
 def cluster_columns(project: Project) -> list[str]:
-    """Columns whose equal values mark rows that resemble each other: the contract's group, the features' entities."""
+    """Returns the columns that cluster resembling rows: the contract's group and the features' entities."""
     names = [project.contract.group, *(view.entity for view in project.feature_views)]
     return [name for name in dict.fromkeys(names) if name and name != project.contract.key]
 
@@ -139,7 +139,7 @@ def _summary(
 
 
 def _day_distance(bins: "Integers", n_bins: int, days: "Integers | None") -> float:
-    """How far the reference's own days lie from it at most: nights, weekends, payday."""
+    """Returns the largest distance of a single day of the reference from all of it (weekends, paydays)."""
     import numpy as np
 
     from modelyard.monitoring.statistics import jensen_shannon
@@ -148,5 +148,5 @@ def _day_distance(bins: "Integers", n_bins: int, days: "Integers | None") -> flo
         return 0.0
     table = np.bincount(days[bins >= 0] * n_bins + bins[bins >= 0], minlength=(days.max() + 1) * n_bins)
     table = table.reshape(-1, n_bins)
-    large = table[table.sum(axis=1) >= _FEWEST_ROWS_OF_A_DAY]
+    large = table[table.sum(axis=1) >= _MIN_ROWS_OF_A_DAY]
     return max((jensen_shannon(table.sum(axis=0), day) for day in large), default=0.0)

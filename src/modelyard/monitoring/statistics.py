@@ -1,8 +1,8 @@
-"""Is a difference real, and is it large? Tests on counts for rows that are not independent.
+"""Tests whether a difference of counts is significant and large, for rows that are not independent.
 
-Rows of one customer resemble each other, and so do rows of one day; a test that takes them for independent finds
-"drift" in every window. Here the reference says once, for each column, how much less its rows are worth than
-independent ones (the design effect), and windows are tested with so many effective rows.
+Rows of one customer resemble each other, and so do rows of one day; a test that assumes independence finds "drift" in
+every window. Here the design effect (the factor by which clustering inflates the variance) is estimated once for each
+column of the reference, and windows are tested with the number of effective rows.
 """
 
 import math
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-_FEWEST_EXPECTED = 5.0
-"""Bins in which fewer effective rows of either side are expected are tested together (Cochran 1954)."""
+_MIN_EXPECTED = 5.0
+"""Bins with fewer expected effective rows on either side are merged for the test (Cochran 1954)."""
 
 
 class Clustering(NamedTuple):
-    """How rows of one cluster resemble each other in one column.
+    """How much the rows of one cluster resemble each other in one column.
 
     Args:
         effect: Design effect in the reference, at least 1.
@@ -33,7 +33,7 @@ class Clustering(NamedTuple):
 
 
 def cluster_size(codes: "Integers") -> float:
-    """Mean size of the cluster that a row is in: the sum of squared sizes over the number of rows."""
+    """Returns the mean size of the cluster that a row is in: the sum of squared sizes over the number of rows."""
     import numpy as np
 
     sizes = np.unique(codes, return_counts=True)[1].astype(np.float64)
@@ -41,9 +41,9 @@ def cluster_size(codes: "Integers") -> float:
 
 
 def design_effect(bins: "Integers", n_bins: int, codes: "Integers") -> float:
-    """By how much the variance of the bins' shares exceeds that of independent rows.
+    """Returns the factor by which the variance of the bins' shares exceeds that of independent rows.
 
-    The mean generalised design effect of Rao & Scott (1984), Annals of Statistics 12(1), first order: the mean over
+    It is the mean generalised design effect (Rao & Scott 1984, Annals of Statistics 12(1)), first order: the mean over
     the bins of the ratio of the variance between clusters (linearised) and the multinomial one.
 
     Args:
@@ -52,10 +52,11 @@ def design_effect(bins: "Integers", n_bins: int, codes: "Integers") -> float:
         codes: Cluster of each row, shape (N,).
 
     Returns:
-        At least 1; 1 where there is nothing to estimate it from.
+        At least 1; 1 if it cannot be estimated.
     """
     import numpy as np
 
+    # Cross table of clusters and bins, without empty rows and columns.
     has_value = bins >= 0
     n_clusters = int(codes.max(initial=0)) + 1
     flat = np.bincount(codes[has_value] * n_bins + bins[has_value], minlength=n_clusters * n_bins)
@@ -63,6 +64,7 @@ def design_effect(bins: "Integers", n_bins: int, codes: "Integers") -> float:
     table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
     if min(table.shape) < 2:
         return 1.0
+    # Variance of each bin's share between clusters (linearised ratio estimator), over the multinomial variance.
     sizes, total = table.sum(axis=1), table.sum()
     shares = table.sum(axis=0) / total
     residuals = table - sizes[:, None] * shares
@@ -72,21 +74,21 @@ def design_effect(bins: "Integers", n_bins: int, codes: "Integers") -> float:
 
 
 def effect_in_window(reference: Mapping[str, Clustering], sizes: Mapping[str, float]) -> float:
-    """The design effect of a column in a window: the resemblance is the reference's, the clusters are the window's.
+    """Returns a column's design effect in a window, from the reference's resemblance and the window's cluster sizes.
 
     A design effect is 1 + (size - 1) * resemblance (Kish 1965, Survey Sampling), so what exceeds 1 grows with the
     size of the clusters.
 
     Args:
-        reference: Name of a clustering to the column's.
-        sizes: The window's mean cluster sizes.
+        reference: Name of a clustering to the column's :class:`Clustering`.
+        sizes: Name of a clustering to the window's mean cluster size.
     """
     effects = [1 + (of.effect - 1) * sizes[name] / of.size for name, of in reference.items()]
     return max([1.0, *effects])
 
 
 def chi_square(reference: "Integers", window: "Integers", effects: tuple[float, float]) -> tuple[float, int, float]:
-    """Pearson's test of homogeneity on effective counts (Rao & Scott 1984, first-order correction).
+    """Returns Pearson's test of homogeneity on effective counts (Rao & Scott 1984, first-order correction).
 
     Args:
         reference: Counts in K bins.
@@ -94,7 +96,7 @@ def chi_square(reference: "Integers", window: "Integers", effects: tuple[float, 
         effects: Design effects of both.
 
     Returns:
-        Statistic, degrees of freedom, p-value; (0, 0, 1) where there is nothing to compare.
+        Statistic, degrees of freedom, p-value; (0, 0, 1) if either side is empty.
     """
     import numpy as np
     from scipy.special import chdtrc  # type: ignore[import-untyped]  # scipy brings no types
@@ -102,13 +104,15 @@ def chi_square(reference: "Integers", window: "Integers", effects: tuple[float, 
     rows = np.array([reference.sum(), window.sum()])
     if not rows.all():
         return 0.0, 0, 1.0
+    # Rows of each side divided by their design effect; rare bins are merged into one.
     effective = np.maximum(rows / np.array(effects), 1.0)
     shares = np.stack([reference, window]) / rows[:, None]
     pooled = effective @ shares / effective.sum()
-    is_rare = pooled * effective.min() < _FEWEST_EXPECTED
+    is_rare = pooled * effective.min() < _MIN_EXPECTED
     merged = np.column_stack([shares[:, ~is_rare], shares[:, is_rare].sum(axis=1)])
     pooled = np.append(pooled[~is_rare], pooled[is_rare].sum())
     merged, pooled = merged[:, pooled > 0], pooled[pooled > 0]
+    # Chi-square statistic of two samples, from the difference of their shares.
     weight = effective.prod() / effective.sum()
     statistic = float(weight * ((merged[0] - merged[1]) ** 2 / pooled).sum())
     freedom = len(pooled) - 1
@@ -116,9 +120,9 @@ def chi_square(reference: "Integers", window: "Integers", effects: tuple[float, 
 
 
 def jensen_shannon(reference: "Integers", window: "Integers") -> float:
-    """Jensen-Shannon distance of two distributions in the same bins: 0 for equal ones, 1 for disjoint ones.
+    """Returns the Jensen-Shannon distance of two distributions in the same bins: 0 for equal ones, 1 for disjoint ones.
 
-    The square root of the divergence in bits (Endres & Schindelin 2003, IEEE Transactions on Information Theory 49).
+    Square root of the divergence in bits (Endres & Schindelin 2003, IEEE Transactions on Information Theory 49).
     """
     import numpy as np
 
@@ -134,7 +138,7 @@ def jensen_shannon(reference: "Integers", window: "Integers") -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that hold for all tests together, however they depend on each other.
+    """Returns p-values adjusted for multiple tests, valid under any dependence between them.
 
     Holm (1979), Scandinavian Journal of Statistics 6(2).
     """

@@ -1,4 +1,4 @@
-"""The verdict: is what was served another population than the reference, and is the difference large?"""
+"""Decides whether served rows differ from the reference significantly and by much, and lists the alarms."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 TEST = "chi-square, Rao-Scott"
 
 _SHORT = 0.75
-"""A window of less than this share of the reference's days may be a part of the week, and is allowed its oddity."""
+"""A window shorter than this share of the reference's days may cover only some weekdays; it may differ as they do."""
 
-_FEWEST_UNKNOWN = 5.0
-"""Effective rows with unknown values that an alarm needs: one customer's rows are about one."""
+_MIN_UNKNOWN = 5.0
+"""Effective rows with unknown values that an alarm needs; all rows of one customer count as about one."""
 
 
 def judge(
     project: Project, summary: Mapping[str, Any], table: "pl.DataFrame", params: MonitorParameters
 ) -> dict[str, Any]:
-    """The verdict on a window's inputs and predictions; nothing of the reference's rows is read.
+    """Returns the verdict on a window's inputs and predictions, from counts and without the reference's rows.
 
     Args:
-        project: Says which rows belong together.
+        project: Gives the columns that cluster rows.
         summary: :attr:`Reference.summary`.
         table: The window's rows, M rows; may lack watched columns and identifiers.
-        params: What counts as large and as certain.
+        params: Thresholds of distance and significance.
 
     Returns:
-        ``n_rows``, ``is_drifted``, ``columns``, ``prediction``, ``quality`` (findings), ``alarms`` (words).
+        ``n_rows``, ``is_drifted``, ``columns``, ``prediction``, ``quality`` (findings), ``alarms`` (sentences).
     """
     from modelyard.monitoring.columns import clusters_of, count, days_in
     from modelyard.monitoring.statistics import cluster_size
@@ -40,7 +40,7 @@ def judge(
     check_thresholds(params, [column["name"] for column in summary["columns"]])
     event_time = project.contract.event_time
     clusters = clusters_of(table, cluster_columns(project), event_time)
-    # A customer whom the window does not name is taken to have as many rows a day as in the reference.
+    # If the window lacks an entity's column, its clusters are assumed to have as many rows a day as in the reference.
     growth = (days_in(table, event_time) or summary["days"]) / summary["days"] if summary["days"] else 1.0
     sizes = {name: size * growth for name, size in summary["clusters"].items()}
     sizes |= {name: cluster_size(codes) for name, codes in clusters.items()}
@@ -70,7 +70,7 @@ def judge(
 
 
 def with_predictions(table: "pl.DataFrame") -> "pl.DataFrame":
-    """The rows that have predictions: streams answer piece by piece and have none."""
+    """Returns the rows that have predictions; streamed answers have none."""
     import polars as pl
 
     return table.filter(pl.col("role").ne_missing("stream")) if "role" in table.columns else table
@@ -83,7 +83,7 @@ def _tested(
     is_short: bool,
     params: MonitorParameters,
 ) -> tuple[list[dict[str, Any]], list[float], list[float]]:
-    """What each column's drift test found, the p-values of more missing values, and the window's design effects.
+    """Returns each column's drift test, the p-values of the tests for more missing values, and the design effects.
 
     The p-values of both are adjusted as one family.
     """
@@ -139,7 +139,7 @@ def _n_rows(counted: "Counted") -> int:
 def _quality(
     column: Mapping[str, Any], counted: "Counted", p_value: float, effect: float, params: MonitorParameters
 ) -> Iterator[dict[str, Any]]:
-    """Findings of one column: missing values, new categories, values out of range, a value that never changes."""
+    """Yields findings on one column: missing values, new categories, values out of range, a constant column."""
     name, n_values = column["name"], int(counted.counts.sum())
     n_rows, n_before = _n_rows(counted), sum(column["counts"]) + column["n_missing"]
     is_tested = n_rows >= params.min_rows
@@ -156,7 +156,7 @@ def _quality(
         if column["kind"] == "number":
             words = f"{name}: {share:.1%} of the values lie outside the reference's range, such as {counted.example}"
         is_large = share >= params.max_unknown_share + column["usual_unknown"]
-        is_alarm = is_tested and is_large and counted.n_unknown / effect >= _FEWEST_UNKNOWN
+        is_alarm = is_tested and is_large and counted.n_unknown / effect >= _MIN_UNKNOWN
         yield _finding(name, kind, share, words, is_alarm)
     usual = max(column["counts"], default=0) / max(sum(column["counts"]), 1)
     if counted.is_constant and n_values > 1 and usual < 1:

@@ -1,4 +1,4 @@
-"""One look at a model in service: rows, verdict, files, tracking."""
+"""Monitors a model once: reads the rows, makes the verdict, writes the files and the tracking run."""
 
 import os
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is to be looked at.
+    """What to monitor.
 
     Args:
-        project: Its name.
-        version: Number in the registry; None: the champion.
-        window: When what is judged was served.
-        batch: A file to score and judge instead.
-        labels: A file of labels; None: whatever has arrived in the project's label folder.
+        project: The project's name.
+        version: Version number in the registry; None: the champion.
+        window: Time span of the served rows.
+        batch: A file to score and compare instead of served rows.
+        labels: A file of labels; None: all labels in the project's label folder.
     """
 
     project: str
@@ -43,25 +43,25 @@ class Question:
 
 
 def reports_folder(project: str) -> Path:
-    """Where verdicts lie: a folder for each, and ``latest.json``."""
+    """Returns the folder of the verdicts: a subfolder for each, and ``latest.json``."""
     return data_directory() / "08_reporting" / project / "monitoring"
 
 
 def watch(question: Question, params: MonitorParameters) -> tuple[dict[str, Any], Path]:
-    """Judges, and writes ``verdict.json``, ``latest.json``, ``report.html`` and the journal of a tracking run.
+    """Makes a verdict; writes ``verdict.json``, ``latest.json``, ``report.html`` and the journal of a tracking run.
 
-    The verdict is on disk before the HTML report is begun: who waits for it need not wait for figures. The journal
-    waits for :func:`modelyard.tracking.journal.start_writer`, one process for all that was watched.
+    The verdict is written before the HTML report, so that its readers need not wait for figures. The journal is copied
+    by :func:`modelyard.tracking.journal.start_writer`, one process for all projects of the command.
 
     Args:
-        question: What is to be looked at.
+        question: What to monitor.
         params: When a difference is an alarm.
 
     Returns:
         The verdict, and its folder.
 
     Raises:
-        ConfigurationError: No such project, version, champion or file, or a version without a reference.
+        ConfigurationError: The project, version, champion or file does not exist, or the version has no reference.
         DataContractError: Nothing was served, or the batch or the labels do not fit.
     """
     from modelyard.monitoring.html_report import write_html
@@ -92,7 +92,7 @@ def _verdict(
     judged = judge(project, version.summary, rows, params)
     measured = _performance(project, version, question, rows, params)
     if measured and measured["is_worse"]:
-        judged["alarms"].insert(0, performance.words(measured))  # the one that matters most
+        judged["alarms"].insert(0, performance.words(measured))  # the most important alarm comes first
     return {
         "project": project.name,
         "model_version": int(version.version),
@@ -115,7 +115,7 @@ def _performance(
         return performance.measure(project, version, rows, params) if rows.height else None
     labels = performance.read_labels(project, question.labels)
     if labels is None and project.contract.target in rows.columns:
-        # A batch may bring its labels along.
+        # A batch may contain its labels.
         labelled = rows.drop_nulls(project.contract.target)
     elif labels is None:
         return None
@@ -126,7 +126,7 @@ def _performance(
 
 
 def _track(verdict: Mapping[str, Any], folder: Path) -> None:
-    """One MLflow run of the project's experiment, ``kind`` = ``monitor``."""
+    """Logs one MLflow run with ``kind`` = ``monitor`` to the project's experiment."""
     project, until = verdict["project"], folder.name
     tracking.start(
         f"monitor-{project}-{until}-{os.getpid()}",

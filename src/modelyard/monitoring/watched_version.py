@@ -1,4 +1,4 @@
-"""What a registered version carries for its monitoring: the reference, its sample, and how it was scored."""
+"""Reads the files of a registered version that monitoring needs: reference, sample, parameters and model."""
 
 import json
 import tempfile
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchedVersion:
-    """A registered version's files while they are here.
+    """The downloaded files of a registered version.
 
     Args:
-        project: Its name.
-        version: Number in the registry.
+        project: The project's name.
+        version: Version number in the registry.
         folder: The MLflow model folder.
     """
 
@@ -32,10 +32,10 @@ class WatchedVersion:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The reference's summary.
+        """Returns the reference's summary.
 
         Raises:
-            ConfigurationError: The version carries none.
+            ConfigurationError: The version has no reference.
         """
         path = self.folder / REFERENCE_FILE
         if not path.exists():
@@ -45,26 +45,26 @@ class WatchedVersion:
                 way_out=f"kedro run --pipeline={self.project} registers a version that has one; promote it",
             )
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        # NaN goes through JSON as null.
+        # JSON holds NaN as null.
         for column in found["columns"]:
             column["mean"] = float("nan") if column["mean"] is None else column["mean"]
         return found
 
     @property
     def sample(self) -> "pl.DataFrame":
-        """Some rows of the reference."""
+        """Returns some rows of the reference."""
         import polars as pl
 
         return pl.read_parquet(self.folder / SAMPLE_FILE)
 
     def parameters(self, group: str) -> dict[str, Any]:
-        """A group of the parameters that the version was made with."""
+        """Returns a group of the parameters with which the version was made."""
         record = json.loads((self.folder / "run_record.json").read_text(encoding="utf-8"))
         values: dict[str, Any] = record.get("parameters", {}).get(group, {})
         return values
 
     def model(self) -> Any:
-        """The project's model."""
+        """Returns the project's model."""
         from modelyard.model_registry.mlflow_model import load
 
         return load(self.folder)
@@ -72,14 +72,14 @@ class WatchedVersion:
 
 @contextmanager
 def watched_version(project: str, version: str | None) -> Iterator[WatchedVersion]:
-    """Brings a version here for as long as the block lasts.
+    """Yields a version, with its files downloaded for the duration of the block.
 
     Args:
-        project: Its name.
-        version: Its number; None for the champion.
+        project: The project's name.
+        version: Version number; None for the champion.
 
     Raises:
-        ConfigurationError: There is no such version, or no champion.
+        ConfigurationError: The version does not exist, or there is no champion.
     """
     from mlflow.exceptions import MlflowException
 

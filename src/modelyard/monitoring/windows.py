@@ -1,4 +1,4 @@
-"""The rows to judge: what was served in a window, or a batch that is scored first."""
+"""Reads the rows to compare: those served in a time window, or a batch that is scored first."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -18,11 +18,11 @@ _N_NAMED = 5
 
 
 class Served(NamedTuple):
-    """Rows to judge.
+    """Rows to compare with the reference.
 
     Args:
-        rows: With inputs and predictions.
-        n_set_aside: Rows that the log has but cannot give back.
+        rows: Rows with inputs and predictions.
+        n_set_aside: Rows of the log that cannot be read.
     """
 
     rows: "pl.DataFrame"
@@ -30,20 +30,20 @@ class Served(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A span of time, the end left out."""
+    """A span of time; the end is excluded."""
 
     since: datetime
     until: datetime
 
 
 def window_of(length: str, since: str | None, until: str | None, now: datetime) -> Window:
-    """The window that was asked for.
+    """Returns the time window that the options describe.
 
     Args:
-        length: Such as ``7d``, ``12h``, ``30m``, ``2w``; used where ``since`` is not given.
+        length: Length such as ``7d``, ``12h``, ``30m``, ``2w``; used where ``since`` is not given.
         since: ISO 8601 time; without an offset it is UTC.
-        until: The same; None: now.
-        now: What "now" is.
+        until: End of the window in the same form; None: now.
+        now: The current time.
 
     Raises:
         ConfigurationError: A time cannot be read, or the window ends before it begins.
@@ -78,15 +78,15 @@ def _time(text: str, option: str) -> datetime:
 
 
 def served_rows(project: "Project", version: str, window: Window) -> "Served":
-    """What the version answered in the window, as champion, canary or stream, as the log has it.
+    """Returns the rows that the version answered in the window, as champion, canary or stream, from the log.
 
     Args:
         project: The project's record.
-        version: Only what this one answered.
-        window: When.
+        version: The version whose answers are read.
+        window: The time window.
 
     Raises:
-        DataContractError: Nothing was served then.
+        DataContractError: Nothing was served in the window.
     """
     import polars as pl
 
@@ -114,11 +114,11 @@ def _present(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_table(path: Path, option: str) -> "pl.DataFrame":
-    """A Parquet or CSV file.
+    """Returns the table in a Parquet or CSV file.
 
     Raises:
-        ConfigurationError: There is no such file.
-        DataContractError: It cannot be read, or has no rows.
+        ConfigurationError: The file does not exist.
+        DataContractError: The file cannot be read, or has no rows.
     """
     import polars as pl
 
@@ -138,18 +138,18 @@ def read_table(path: Path, option: str) -> "pl.DataFrame":
 
 
 def scored_batch(project: "Project", model: Any, path: Path) -> "pl.DataFrame":
-    """A batch, scored as the server would: each row is a request.
+    """Returns a batch, scored as by the server: each row is a request.
 
     Args:
-        project: Its request schema and ``predict``.
+        project: Gives the request schema and ``predict``.
         model: The project's model.
         path: Parquet or CSV with the request's fields; other columns are kept.
 
     Returns:
-        What ``decode`` gives, the predictions, and the batch's own columns, row for row.
+        The columns of ``decode``, the predictions, and the batch's other columns, row by row.
 
     Raises:
-        DataContractError: Columns are missing, or a row is no valid request.
+        DataContractError: Columns are missing, or a row is not a valid request.
     """
     import polars as pl
 
