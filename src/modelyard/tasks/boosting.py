@@ -6,21 +6,18 @@ history, and a fit that was killed goes on after its last block and ends at the 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from modelyard.files import atomic_file, write_text
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun
+from modelyard.training.resume import digest_of, discard_remains, load_state, save_state
 
 if TYPE_CHECKING:
     import xgboost as xgb
@@ -94,22 +91,26 @@ def fit_booster(
 
     settings = booster_settings(params, run, objective, float(y.mean()), len(x))
     matrix = xgb.QuantileDMatrix(x, y, max_bin=params.max_bin, nthread=run.n_threads)
-    state = _Boosting.resumed(run.folder / "booster", _fingerprint(x, y, settings))
-    for step, (_, value) in enumerate(state.history, 1):
-        _report(run, step, value)
-    while not state.is_finished(params.n_rounds, params.early_stopping_rounds):
-        booster = xgb.Booster(settings, [matrix], bytearray(state.raw) if state.raw else None)
-        for number in range(state.n_rounds, min(state.n_rounds + _BLOCK_ROUNDS, params.n_rounds)):
+    folder, fingerprint = run.folder / "booster", digest_of(x, y, settings)
+    blocks, raw = _resumed(folder, fingerprint)
+    for step, block in enumerate(blocks, 1):
+        _report(run, step, block)
+    while not _is_finished(blocks, params):
+        booster = xgb.Booster(settings, [matrix], bytearray(raw) if raw else None)
+        first = blocks[-1].n_rounds if blocks else 0
+        for number in range(first, min(first + _BLOCK_ROUNDS, params.n_rounds)):
             booster.update(matrix, number)
-        value = None if score is None else score(booster)
-        state = state.after(booster, value)
-        _report(run, len(state.history), value)
-    best = state.best_iteration
+        blocks.append(_Block(booster.num_boosted_rounds(), None if score is None else score(booster)))
+        raw = bytes(booster.save_raw("ubj"))
+        save_state(folder, len(blocks), {"trees": raw, "blocks": blocks}, fingerprint=fingerprint)
+        _report(run, len(blocks), blocks[-1])
+    best = _best(blocks)
     logger.info(
-        "trees: %d of %d rounds kept, validation value %s", best + 1, state.n_rounds, format_metric(state.value)
+        "trees: %d of %d rounds kept, validation value %s",
+        *(best.n_rounds, blocks[-1].n_rounds, format_metric(best.value)),
     )
-    booster = xgb.Booster({"nthread": run.n_threads}, model_file=bytearray(state.raw))
-    return booster[: best + 1], best
+    booster = xgb.Booster({"nthread": run.n_threads}, model_file=bytearray(raw))
+    return booster[: best.n_rounds], best.n_rounds - 1
 
 
 def booster_settings(
@@ -162,86 +163,40 @@ def format_metric(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.4f}"
 
 
-@dataclass(frozen=True)
-class _Boosting:
-    """How far boosting has come.
+class _Block(NamedTuple):
+    """Rounds so far at the end of a block, and the validation value that they have."""
 
-    Args:
-        folder: Where that is written after each block.
-        fingerprint: Of inputs and settings; a checkpoint of others is not resumed.
-        raw: The trees in XGBoost's UBJ format; empty before the first block.
-        history: (rounds so far, validation value or None) after each block.
-    """
-
-    folder: Path
-    fingerprint: str
-    raw: bytes = b""
-    history: tuple[tuple[int, float | None], ...] = ()
-
-    @classmethod
-    def resumed(cls, folder: Path, fingerprint: str) -> _Boosting:
-        """Returns what an earlier run with the same inputs left in ``folder``, or the very beginning."""
-        try:
-            state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-            raw = (folder / state["trees"]).read_bytes()
-            # XGBoost ends the process when it reads trees that are damaged.
-            if hashlib.sha256(raw).hexdigest() != state["sha256"]:
-                raise ValueError("the trees are not those that were written")
-            history = tuple((int(rounds), value) for rounds, value in state["history"])
-            is_ours = state["fingerprint"] == fingerprint
-        except FileNotFoundError:
-            return cls(folder, fingerprint)
-        except (ValueError, KeyError, TypeError) as error:
-            logger.warning("trees: the checkpoint in %s is damaged (%s); starting from the first round", folder, error)
-            return cls(folder, fingerprint)
-        if not is_ours:
-            logger.warning("trees: the checkpoint in %s has other inputs; starting from the first round", folder)
-            return cls(folder, fingerprint)
-        logger.info("trees: continuing after %d rounds", history[-1][0])
-        return cls(folder, fingerprint, raw, history)
-
-    @property
-    def n_rounds(self) -> int:
-        return self.history[-1][0] if self.history else 0
-
-    @property
-    def best_iteration(self) -> int:
-        """Last round of the first best validation value; without values, the last."""
-        values = [(value, -rounds) for rounds, value in self.history if value is not None]
-        return -max(values)[1] - 1 if values else self.n_rounds - 1
-
-    @property
-    def value(self) -> float | None:
-        return dict(self.history)[self.best_iteration + 1]
-
-    def is_finished(self, last: int, patience: int) -> bool:
-        return self.n_rounds >= last or (bool(self.history) and self.n_rounds - self.best_iteration - 1 >= patience)
-
-    def after(self, booster: xgb.Booster, value: float | None) -> _Boosting:
-        """Returns the state after one more block, written to disk: the trees first, then what names them."""
-        rounds, raw = booster.num_boosted_rounds(), bytes(booster.save_raw("ubj"))
-        history = (*self.history, (rounds, value))
-        trees = self.folder / f"round_{rounds:05d}.ubj"
-        with atomic_file(trees) as temporary:
-            temporary.write_bytes(raw)
-        about = {"fingerprint": self.fingerprint, "trees": trees.name, "sha256": hashlib.sha256(raw).hexdigest()}
-        write_text(self.folder / "state.json", json.dumps(about | {"history": history}))
-        for old in self.folder.glob("round_*.ubj"):
-            if old != trees:
-                old.unlink()
-        return _Boosting(self.folder, self.fingerprint, raw, history)
+    n_rounds: int
+    value: float | None
 
 
-def _report(run: FitRun, step: int, value: float | None) -> None:
-    if value is not None:
-        run.report(step, value)
+def _resumed(folder: Path, fingerprint: str) -> tuple[list[_Block], bytes]:
+    """Returns the blocks and the trees that an earlier run with the same inputs left, or the very beginning."""
+    found = load_state(folder, fingerprint=fingerprint)
+    step, state = found or (0, {"blocks": [], "trees": b""})
+    discard_remains(folder, step)
+    blocks = [_Block(*block) for block in state["blocks"]]
+    if blocks:
+        logger.info("trees: continuing after %d rounds", blocks[-1].n_rounds)
+    return blocks, state["trees"]
 
 
-def _fingerprint(x: NDArray[np.float32], y: NDArray[Any], settings: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps([x.shape, settings], sort_keys=True).encode())
-    for array in (x, y):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+def _best(blocks: list[_Block]) -> _Block:
+    """Returns the block with the first best validation value; without values, the last."""
+    valued = [block for block in blocks if block.value is not None]
+    return max(valued, key=lambda block: float(block.value or 0.0)) if valued else blocks[-1]
+
+
+def _is_finished(blocks: list[_Block], params: BoosterParameters) -> bool:
+    if not blocks:
+        return False
+    n_rounds = blocks[-1].n_rounds
+    return n_rounds >= params.n_rounds or n_rounds - _best(blocks).n_rounds >= params.early_stopping_rounds
+
+
+def _report(run: FitRun, step: int, block: _Block) -> None:
+    if block.value is not None:
+        run.report(step, block.value)
 
 
 def _device(run: FitRun, n_rows: int) -> str:

@@ -101,17 +101,10 @@ fit_booster(X, Y, QUICK, run, score)
     assert len(reports) > 2
 
 
-@pytest.mark.parametrize("damage", ["state", "trees", "format"])
-def test_a_damaged_checkpoint_starts_again(tmp_path, caplog, damage):
+def test_damaged_checkpoints_are_passed_over_and_the_trees_are_the_same(tmp_path, caplog):
     reference, _ = fit_booster(X, Y, QUICK, run_in(tmp_path)[0], score)
-    state = tmp_path / "booster" / "state.json"
-    (trees,) = (tmp_path / "booster").glob("*.ubj")
-    if damage == "state":
-        state.write_text('{"trees": "round')
-    elif damage == "trees":
-        trees.write_bytes(trees.read_bytes()[:-100])
-    else:
-        state.write_text("[]")
+    for file in (tmp_path / "booster").rglob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:-100])  # XGBoost would end the process on such trees
     booster, _ = fit_booster(X, Y, QUICK, run_in(tmp_path)[0], score)
     assert "damaged" in caplog.text
     assert booster.save_raw("ubj") == reference.save_raw("ubj")
@@ -120,7 +113,7 @@ def test_a_damaged_checkpoint_starts_again(tmp_path, caplog, damage):
 def test_a_checkpoint_of_other_inputs_is_not_continued(tmp_path, caplog):
     fit_booster(X, Y, QUICK, run_in(tmp_path)[0], score)
     booster, _ = fit_booster(X, ~Y, QUICK, run_in(tmp_path)[0], lambda found: -score(found))
-    assert "has other inputs" in caplog.text
+    assert "run with other data" in caplog.text
     assert roc_auc(~VALID_Y, booster_logits(booster, VALID_X)) > 0.85
 
 
