@@ -34,7 +34,7 @@ MARKED = re.compile(r"<!-- results -->\n.*?<!-- /results -->", re.DOTALL)
 
 
 def run(project: str, dataset: str | None) -> None:
-    """Runs the project and keeps its numbers in ``benchmarks/results/<project>/<data set>.json``."""
+    """Runs the project on its public data, then keeps what it found."""
     check_project_name(project)
     # A second data set may need settings of its own, or has the first one's.
     has_own = dataset is not None and (ROOT / "conf" / f"benchmark_{dataset}" / project).is_dir()
@@ -44,14 +44,21 @@ def run(project: str, dataset: str | None) -> None:
         command.append(f"--params={project}.ingest.dataset={dataset}")
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
         raise SystemExit(f"the reference run of {project} failed; no table was changed")
+    keep(project, dataset)
+
+
+def keep(project: str, dataset: str | None) -> None:
+    """Keeps the latest run's figures, and its numbers in ``benchmarks/results/<project>/<data set>.json``."""
     reporting = data_directory() / "08_reporting" / project
     metrics = json.loads((reporting / "metrics.json").read_text())
     record = json.loads((reporting / "run_record.json").read_text())
+    evaluation = json.loads((data_directory() / "07_model_output" / project / "evaluation.json").read_text())
     metrics_of = load_project(project).metrics
     used = _dataset(record)
-    kept = ("n_test", "shown", "metrics", "floor", "gate", "data_digest", "code")
+    kept = ("n_test", "metrics", "floor", "gate", "data_digest", "code")
     result = {name: metrics[name] for name in kept} | {
         "dataset": used,
+        "shown": evaluation["shown"],
         "primary": metrics_of.primary,
         "greater_is_better": metrics_of.greater_is_better,
         "device": record["device"]["kind"],
