@@ -36,8 +36,8 @@ class Server:
         command: The command line that starts it.
         port: Port on the loopback address; None: it listens on no port.
         option: The command-line option that sets the port.
-        answers_at: URL path that answers when the server is ready; empty: it speaks no HTTP, and is ready when it
-            listens.
+        answers_at: URL path that answers when the server is ready; empty: it does not use HTTP, and is
+            ready when it listens.
         shows: URL path to open in a browser.
         environment: Environment variables added to those of this process.
     """
@@ -259,7 +259,7 @@ def _answers(server: Server) -> bool:
 
 
 def free_port() -> int:
-    """Returns a port of the loopback address that nobody uses at the moment."""
+    """Returns a currently free port of the loopback address."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Public data sets: list, fetch, verify."""
+    """List, fetch and verify public data sets."""
 
 
 @data.command("list")

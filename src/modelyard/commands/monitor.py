@@ -38,10 +38,10 @@ def monitor(
     version: str | None,
     env: str | None,
 ) -> None:
-    """Compare what was served with the reference that the model's version carries.
+    """Compare served requests and predictions with the reference stored with the model's version.
 
-    Exits with 0 if nothing is alarming, with 10 if something is, and as any command after an error. Several projects
-    are looked at one after the other, whatever becomes of one; the gravest of their statuses is the command's: an
+    Exits with 0 without an alarm, with 10 after an alarm, and with the error's status after an error. Several projects
+    are monitored one after the other, also if one fails; the command exits with the most severe of their statuses: an
     error, then an alarm, then 3 (nothing was served).
     """
     from modelyard.tracking.journal import start_writer

@@ -40,9 +40,9 @@ _TITLE = re.compile(r"[^\W_][^\"\\|\r\n\t]{1,59}")
 @click.command()
 @click.argument("name")
 @click.option("--kind", type=click.Choice(list(KINDS)), default="tabular", help="What the data are like.")
-@click.option("--title", help="What people call it; by default the name in words.")
+@click.option("--title", help="Its title in documents; by default the name with spaces.")
 def new_project(name: str, kind: str, title: str | None) -> None:
-    """Make a new project that runs: a toy on every shelf, to be replaced room by room.
+    """Make a new project that runs: a small example with configuration and tests, to be replaced module by module.
 
     NAME is a noun in snake_case; it will be the same in code, conf, data, tests and MLflow.
     """
@@ -112,7 +112,7 @@ def check_new_name(name: str, root: Path) -> None:
         raise ConfigurationError(
             f"'{name}' cannot be a project's name." + (f" Did you mean '{near}'?" if fits else ""),
             where="NAME",
-            way_out=f"a noun in snake_case, at most {_MAX_CHARACTERS} characters, no word of Python",
+            way_out=f"a noun in snake_case, at most {_MAX_CHARACTERS} characters, not a keyword of Python",
         )
     taken = [str(path.relative_to(root)) for path in (root / shelf / name for shelf in SHELVES) if path.exists()]
     if taken:

@@ -18,7 +18,7 @@ _N_SHOWN_RELEASES = 20
 
 @click.group()
 def quarantine() -> None:
-    """Rejected rows: list, show, release, withdraw. Releases act in the next run."""
+    """List, show and release rejected rows; releases take effect in the next run."""
 
 
 @quarantine.command("list")
@@ -79,7 +79,7 @@ def release(
     table: Path | None,
     note: str,
 ) -> None:
-    """Let rejected rows of PROJECT into the next run: as they are, or corrected (--set, --from).
+    """Release rejected rows of PROJECT into the next run, unchanged or corrected (--set, --from).
 
     A row is released only from the rules that it breaks now, and only while its content stays the same. Cells that
     cannot be read, missing values and keys that exist already need a correction; corrected rows are checked again.
@@ -106,7 +106,7 @@ def release(
 @click.option("--key", "keys", multiple=True, help="The release of this key; may be given several times.")
 @click.option("--all", "is_all", is_flag=True, help="Every release.")
 def withdraw(project: str, keys: tuple[str, ...], is_all: bool) -> None:
-    """Take releases of PROJECT back: their rows are judged like all others again."""
+    """Withdraw releases of PROJECT: their rows are checked like all others again."""
     from modelyard.errors import ConfigurationError
     from modelyard.validation.quarantine import change_releases
     from modelyard.validation.quarantine import withdraw as without

@@ -226,13 +226,13 @@ def _entity_rows(entities: "pl.DataFrame", views: Sequence[FeatureView]) -> "pl.
         raise DataContractError(
             f"The table has {', '.join(sorted(there))} already.",
             where="the table that features are joined to",
-            way_out="bring it without the columns that are joined",
+            way_out="drop the columns that are joined",
         )
     if missing := {*keys, EVENT_TIME} - set(entities.columns):
         raise DataContractError(
             f"The table lacks {', '.join(sorted(missing))}.",
             where="the table that features are joined to",
-            way_out="bring every view's entity column and event_time",
+            way_out="give every view's entity column and event_time",
         )
     time = entities[EVENT_TIME]
     if not isinstance(time.dtype, pl.Datetime) or time.dtype.time_zone is None:

@@ -101,7 +101,7 @@ def _code(project: str, record: dict[str, Any], *, with_this_code: bool) -> Iter
         return
     if record["is_dirty"]:
         raise ConfigurationError(
-            "The version was made from uncommitted code that differs from this checkout; it cannot be brought back.",
+            "The version was made from uncommitted code that differs from this checkout; it cannot be restored.",
             where=f"commit {record['commit']}",
             way_out="--with-this-code runs the checkout as it stands and shows what differs",
         )

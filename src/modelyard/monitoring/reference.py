@@ -123,6 +123,7 @@ def _summary(
     column, usual_distance, usual_unknown = describe(series, n_bins), 0.0, 0.0
     counted, bins = count(series, column), bins_of(series, column)
     effects = {name: design_effect(bins, n_bins_of(column), codes) for name, codes in clusters.items()}
+    # How much the evaluated rows themselves differ from the training rows; the verdict tolerates as much.
     if learned is not None:
         usual_distance = jensen_shannon(count(learned, column).counts, counted.counts)
         usual_unknown = count(series, describe(learned, n_bins)).n_unknown / max(len(series), 1)
@@ -146,6 +147,7 @@ def _day_distance(bins: "Integers", n_bins: int, days: "Integers | None") -> flo
 
     if days is None:
         return 0.0
+    # Cross table of days and bins; days with few rows are left out, because their distance is mostly noise.
     table = np.bincount(days[bins >= 0] * n_bins + bins[bins >= 0], minlength=(days.max() + 1) * n_bins)
     table = table.reshape(-1, n_bins)
     large = table[table.sum(axis=1) >= _MIN_ROWS_OF_A_DAY]

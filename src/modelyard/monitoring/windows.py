@@ -130,10 +130,10 @@ def read_table(path: Path, option: str) -> "pl.DataFrame":
         raise DataContractError(
             f"The file cannot be read: {str(error).splitlines()[0]}",
             where=str(path),
-            way_out="bring a Parquet file, or a CSV file in UTF-8 with a header",
+            way_out="give a Parquet file, or a CSV file in UTF-8 with a header",
         ) from error
     if not table.height:
-        raise DataContractError("The file has no rows.", where=str(path), way_out="bring one that has")
+        raise DataContractError("The file has no rows.", where=str(path), way_out="give one that has")
     return table
 
 

@@ -105,7 +105,7 @@ class PublicDataset(BaseModel):
     licence_note: str = Field("", description="What else is known about the licence.")
     citation: str
     split: str = Field(description="The official split, or ours where there is none.")
-    caveats: str = Field("", description="Traps for whoever reads it.")
+    caveats: str = Field("", description="Known problems for users of the data.")
     upstream: Upstream
     cut: Cut | None = Field(None, description="Rows of the publisher's files that are used, where not all are.")
     archives: tuple[Archive, ...] = ()

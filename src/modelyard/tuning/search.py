@@ -103,7 +103,7 @@ class Search:
         if not self.settings.tune_params.refit:
             return model
         if getattr(model, "params", None) is None:
-            logger.warning("the winner does not say how to fit it without validation rows; it is not refitted")
+            logger.warning("the winning model has no params to fit it with, so it is not refitted")
             return model
         return self._load(
             FitTask(

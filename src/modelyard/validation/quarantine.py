@@ -171,7 +171,7 @@ def _correct(
 def _other_problems(text: str | None, names: Sequence[str], corrected: Mapping[str, str | None]) -> list[str]:
     """Returns the parse errors of columns that were not corrected.
 
-    An error that names no column (a line with too many fields) is dropped: whoever corrected the row has seen it.
+    An error that names no column (a line with too many fields) is dropped: the user saw it while correcting the row.
     """
     parts = re.split(rf"{SEPARATOR}(?=(?:{'|'.join(map(re.escape, names))}): )", text or "")
     return [part for part in parts if (name := part.split(": ")[0]) in names and name not in corrected]
