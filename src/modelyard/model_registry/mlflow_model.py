@@ -7,6 +7,7 @@ the saved model), which loads the project's model with the project's own code.
 import json
 import math
 import warnings
+from hashlib import sha256
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from modelyard.project import Project
 
 _PROJECT_FILE, _CHECKSUMS_FILE = "project.json", "checksums.json"
+FILES_TAG = "files_sha256"
+"""Tag of a version: the digest of its files' checksums."""
+
 _TYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
 
 
@@ -59,26 +63,55 @@ def save(project: "Project", model: Any, folder: Path) -> None:
             )
     example = {"dataframe_records": [project.api.example.model_dump(mode="json")]}
     (folder / "serving_input_example.json").write_text(json.dumps(example, indent=2))
-    (folder / _CHECKSUMS_FILE).write_text(json.dumps(_checksums(folder), indent=2))
+    write_checksums(folder)
 
 
-def load(folder: Path) -> Any:
+def write_checksums(folder: Path) -> str:
+    """Writes the sha256 of every file of the folder to a file; returns that file's sha256 for :func:`check_files`."""
+    note = json.dumps(_checksums(folder), indent=2)
+    (folder / _CHECKSUMS_FILE).write_text(note)
+    return sha256(note.encode()).hexdigest()
+
+
+def check_files(folder: Path, digest: str = "") -> None:
+    """Checks that the files are those that were saved.
+
+    Args:
+        folder: An MLflow model folder.
+        digest: What :func:`write_checksums` returned, from the registry, where whoever changes files cannot change it;
+            empty for versions that were registered without it.
+
+    Raises:
+        StorageError: They are not.
+    """
+    note = folder / _CHECKSUMS_FILE
+    if not note.exists():
+        wrong = f"{_CHECKSUMS_FILE} is missing"
+    elif digest and sha256(note.read_bytes()).hexdigest() != digest:
+        wrong = f"{_CHECKSUMS_FILE} is not the one that was registered"
+    else:
+        recorded, found = json.loads(note.read_text()), _checksums(folder)
+        wrong = ", ".join(sorted(name for name in recorded if found.get(name) != recorded[name]))
+    if wrong:
+        raise StorageError(
+            f"The model's files are damaged or missing: {wrong}.",
+            where=str(folder),
+            way_out="restore them, or register the version again",
+        )
+
+
+def load(folder: Path, digest: str = "") -> Any:
     """Returns the project's model from an MLflow model folder.
+
+    Args:
+        folder: An MLflow model folder.
+        digest: See :func:`check_files`.
 
     Raises:
         StorageError: A file is missing or differs from the saved one. Digests are checked first, because a native
             reader may hang on a truncated file (XGBoost 3.2).
     """
-    checksums = folder / _CHECKSUMS_FILE
-    if checksums.exists():
-        recorded, found = json.loads(checksums.read_text()), _checksums(folder)
-        wrong = sorted(name for name in recorded if found.get(name) != recorded[name])
-        if wrong:
-            raise StorageError(
-                f"The model's files are damaged or missing: {', '.join(wrong)}.",
-                where=str(folder),
-                way_out="restore them, or register the version again",
-            )
+    check_files(folder, digest)
     native = folder / "data" / "data" if (folder / "data" / "data").is_dir() else folder / "data"
     return _project_in(native).model_format.load(native)
 
@@ -117,7 +150,7 @@ class _Served:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in (folder / "data").rglob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _CHECKSUMS_FILE)
     return {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files}
 
 

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelyard.errors import ConfigurationError
-from modelyard.model_registry.versions import CHAMPION, version_by_alias
+from modelyard.errors import ConfigurationError, StorageError
+from modelyard.model_registry.versions import CHAMPION, check_version_files, version_by_alias
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,13 +45,14 @@ def promote(project: str, version: str, *, by: str = "a person") -> Promotion:
     Raises:
         ConfigurationError: The version does not exist, or its gate did not pass.
         BusyError: Another process has locked MLflow's database for long.
-        StorageError: The database cannot be written.
+        StorageError: Its files are not those that were registered, or the database cannot be written.
     """
     from modelyard.tracking.mlflow_store import client, readable_failures
 
     with readable_failures():
         store = client()
         _check(_found(store, project, version))
+        check_version_files(project, version)
         previous = _champion(store, project)
         if previous == version:
             return Promotion(version, previous)
@@ -138,6 +139,7 @@ def _check(version: "ModelVersion") -> None:
 def _may_serve(store: "MlflowClient", project: str, version: str) -> bool:
     try:
         _check(_found(store, project, version))
-    except ConfigurationError:  # deleted meanwhile, or its gate tag was changed
+        check_version_files(project, version)
+    except (ConfigurationError, StorageError):  # deleted meanwhile, another gate tag, or damaged files
         return False
     return True

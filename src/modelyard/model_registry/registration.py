@@ -90,6 +90,7 @@ def create_version(store: "MlflowClient", project: str, data: "Registration") ->
         write_json(folder / "evaluation.json", data.evaluation)
         if data.reference is not None:
             write_reference(data.reference, folder)
+        tags = _tags(data) | {mlflow_model.FILES_TAG: mlflow_model.write_checksums(folder)}
         store.log_model_artifacts(logged.model_id, str(folder))
     store.finalize_logged_model(logged.model_id, "READY")
     return store.create_model_version(
@@ -98,7 +99,7 @@ def create_version(store: "MlflowClient", project: str, data: "Registration") ->
         run_id=run_id,
         model_id=logged.model_id,
         description=_description(data.card, _figures(project, run_id)),
-        tags=_tags(data),
+        tags=tags,
     )
 
 

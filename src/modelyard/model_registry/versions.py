@@ -4,6 +4,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelyard.errors import StorageError
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
@@ -24,9 +26,43 @@ def version_by_alias(store: "MlflowClient", project: str, alias: str) -> "ModelV
 
 
 def load_version(project: str, version: str) -> Any:
-    """Returns the project's model of a registered version."""
+    """Returns the project's model of a registered version.
+
+    Raises:
+        StorageError: Its files are not those that were registered.
+    """
     from modelyard.model_registry.mlflow_model import load
-    from modelyard.tracking.mlflow_store import download_version
 
     with tempfile.TemporaryDirectory() as temporary:
-        return load(download_version(project, version, Path(temporary)))
+        return load(*_files(project, version, Path(temporary)))
+
+
+def check_version_files(project: str, version: str) -> None:
+    """Checks that a version's files are those that were registered.
+
+    Raises:
+        StorageError: They are not, or they cannot be brought here.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from modelyard.model_registry.mlflow_model import check_files
+
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            files = _files(project, version, Path(temporary))
+        except (MlflowException, OSError) as error:
+            raise StorageError(
+                f"The files of {project} version {version} cannot be read.",
+                where=f"{project} version {version}",
+                way_out="restore them, or register the version again",
+            ) from error
+        check_files(*files)
+
+
+def _files(project: str, version: str, folder: Path) -> tuple[Path, str]:
+    """Returns the folder of a version's downloaded files and the digest that the registry has of them."""
+    from modelyard.model_registry.mlflow_model import FILES_TAG
+    from modelyard.tracking.mlflow_store import client, download_version
+
+    tags = client().get_model_version(project, version).tags
+    return download_version(project, version, folder), tags.get(FILES_TAG, "")

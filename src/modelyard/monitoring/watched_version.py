@@ -24,11 +24,13 @@ class WatchedVersion:
         project: The project's name.
         version: Version number in the registry.
         folder: The MLflow model folder.
+        files_digest: What the registry says of its files; empty for versions that were registered without it.
     """
 
     project: str
     version: str
     folder: Path
+    files_digest: str = ""
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -67,7 +69,7 @@ class WatchedVersion:
         """Returns the project's model."""
         from modelyard.model_registry.mlflow_model import load
 
-        return load(self.folder)
+        return load(self.folder, self.files_digest)
 
 
 @contextmanager
@@ -83,6 +85,7 @@ def watched_version(project: str, version: str | None) -> Iterator[WatchedVersio
     """
     from mlflow.exceptions import MlflowException
 
+    from modelyard.model_registry.mlflow_model import FILES_TAG
     from modelyard.model_registry.versions import CHAMPION, version_by_alias
     from modelyard.tracking.mlflow_store import client, download_version, readable_failures, shown_uri
 
@@ -97,9 +100,10 @@ def watched_version(project: str, version: str | None) -> Iterator[WatchedVersio
                 )
             version = champion.version
         try:
+            digest = client().get_model_version(project, version).tags.get(FILES_TAG, "")
             folder = download_version(project, version, Path(temporary))
         except MlflowException as error:
             raise ConfigurationError(
                 f"{project} has no version {version}.", where=shown_uri(), way_out="mlflow ui shows the versions"
             ) from error
-        yield WatchedVersion(project=project, version=str(version), folder=folder)
+        yield WatchedVersion(project=project, version=str(version), folder=folder, files_digest=digest)

@@ -58,8 +58,8 @@ def problems_as_sent(model: type[BaseModel], row: Mapping[str, Any]) -> Iterator
             place = (name, [type(one) for one in entries].index(bool)) if entries is value else (name,)
             yield Problem(place, "bool_not_allowed", "Neither true nor false means anything here")
         elif float in types:  # 1e400 is infinity, which a validator of the whole row would tell without the field
-            for place, message in _wrong_values(value):
-                yield Problem((name, *place), "value_out_of_range", message)
+            for within, message in _wrong_values(value):
+                yield Problem((name, *within), "value_out_of_range", message)
 
 
 def _is_number(text: str) -> bool:

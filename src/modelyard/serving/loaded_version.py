@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from modelyard.errors import DataContractError, ModelyardError
 from modelyard.feature_store.schema import schema_digest
 from modelyard.model_registry.aliases import Candidate, files_of
-from modelyard.model_registry.mlflow_model import load
+from modelyard.model_registry.mlflow_model import FILES_TAG, load
 from modelyard.model_registry.registration import SCHEMA_TAG
 from modelyard.serving.inputs import decoded
 
@@ -108,7 +108,7 @@ def load_checked(project: "Project", candidate: Candidate) -> LoadedVersion:
     check_tags(project, candidate)
     try:
         with files_of(candidate) as folder:
-            model = load(folder)
+            model = load(folder, candidate.tags.get(FILES_TAG, ""))
     except Exception as error:  # whatever a project's loader meets: the version is refused, with the reason
         raise RefusalError(
             "files", f"Its files do not load: {_told(error)}", where=where, way_out="register it again"

@@ -1,9 +1,12 @@
 """Promotion: the alias, the history, the way back, and what is refused; on a real registry without models."""
 
+import shutil
+
 import pytest
 from click.testing import CliRunner
 
-from modelyard.errors import ConfigurationError
+from modelyard.errors import ConfigurationError, StorageError
+from modelyard.model_registry.mlflow_model import FILES_TAG, write_checksums
 from modelyard.model_registry.promotion import HISTORY_TAG, PROMOTED_TAG, promote, rollback
 from modelyard.retraining.policy import POLICY_VARIABLE, PromotionPolicy, policy_path, promotion_policy
 
@@ -17,9 +20,19 @@ def store(mlflow_database):
 
     store = client()
     store.create_registered_model(PROJECT)
-    for tags in ({"gate": "passed"},) * 3 + ({"gate": "failed", "gate_reason": "worse than the floor"}, {}):
-        store.create_model_version(PROJECT, source=mlflow_database.as_uri(), tags=tags)
+    for number, tags in enumerate(
+        ({"gate": "passed"},) * 3 + ({"gate": "failed", "gate_reason": "worse than the floor"}, {}), 1
+    ):
+        folder = files_of(mlflow_database, number)
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text(str(number))
+        digest = write_checksums(folder)
+        store.create_model_version(PROJECT, source=folder.as_uri(), tags=tags | {FILES_TAG: digest})
     return store
+
+
+def files_of(data, version):
+    return data / "versions" / str(version)
 
 
 def champion(store):
@@ -94,6 +107,33 @@ def test_rollback_passes_over_versions_that_are_gone_or_lost_their_verdict(store
     assert rollback(PROJECT) == ("1", "3")
     promote(PROJECT, "3")
     store.delete_model_version(PROJECT, "1")
+    with pytest.raises(ConfigurationError, match="No earlier champion"):
+        rollback(PROJECT)
+
+
+def change_weights(folder):
+    (folder / "weights").write_text("evil")
+
+
+def change_weights_and_checksums(folder):
+    change_weights(folder)
+    write_checksums(folder)
+
+
+def delete_checksums(folder):
+    change_weights(folder)
+    (folder / "checksums.json").unlink()
+
+
+@pytest.mark.parametrize("damage", [change_weights, change_weights_and_checksums, delete_checksums, shutil.rmtree])
+def test_a_version_whose_files_are_not_those_that_were_registered_is_not_promoted(store, mlflow_database, damage):
+    promote(PROJECT, "1")
+    promote(PROJECT, "2")
+    damage(files_of(mlflow_database, 3))
+    with pytest.raises(StorageError):
+        promote(PROJECT, "3")
+    assert champion(store) == "2"
+    damage(files_of(mlflow_database, 1))
     with pytest.raises(ConfigurationError, match="No earlier champion"):
         rollback(PROJECT)
 

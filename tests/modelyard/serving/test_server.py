@@ -161,6 +161,23 @@ def test_a_version_with_broken_files_is_refused(server, registry, broken):
     assert predict_once(server, registry).headers["x-model-version"] == "1"
 
 
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_a_version_whose_checksums_were_changed_with_its_files_is_refused(server, registry, is_deleted):
+    from modelyard.model_registry.mlflow_model import write_checksums
+
+    version = registry.add(registry.models[2])
+    folder = registry.files(version)
+    (path,) = folder.rglob("network.safetensors")
+    (other,) = registry.files(1).rglob("network.safetensors")
+    path.write_bytes(other.read_bytes())
+    write_checksums(folder)
+    if is_deleted:
+        (folder / "checksums.json").unlink()
+    registry.promote(version)
+    wait_until(lambda: server.metric("versions_refused_total", f'version="{version}"', 'reason="files"') >= 1)
+    assert predict_once(server, registry).headers["x-model-version"] == "1"
+
+
 def test_a_version_that_answers_nonsense_is_refused(server, registry):
     import torch
 
