@@ -17,6 +17,7 @@ from pydantic import Field
 
 from modelyard.parameters import Parameters
 from modelyard.project import FitRun
+from modelyard.training.progress import progress
 from modelyard.training.resume import digest_of, discard_remains, load_state, save_state
 
 if TYPE_CHECKING:
@@ -95,15 +96,18 @@ def fit_booster(
     blocks, raw = _resumed(folder, fingerprint)
     for step, block in enumerate(blocks, 1):
         _report(run, step, block)
-    while not _is_finished(blocks, params):
-        booster = xgb.Booster(settings, [matrix], bytearray(raw) if raw else None)
-        first = blocks[-1].n_rounds if blocks else 0
-        for number in range(first, min(first + _BLOCK_ROUNDS, params.n_rounds)):
-            booster.update(matrix, number)
-        blocks.append(_Block(booster.num_boosted_rounds(), None if score is None else score(booster)))
-        raw = bytes(booster.save_raw("ubj"))
-        save_state(folder, len(blocks), {"trees": raw, "blocks": blocks}, fingerprint=fingerprint)
-        _report(run, len(blocks), blocks[-1])
+    n_done = blocks[-1].n_rounds if blocks else 0
+    with progress("Boosting", params.n_rounds, done=n_done) as shown:
+        while not _is_finished(blocks, params):
+            booster = xgb.Booster(settings, [matrix], bytearray(raw) if raw else None)
+            first = blocks[-1].n_rounds if blocks else 0
+            for number in range(first, min(first + _BLOCK_ROUNDS, params.n_rounds)):
+                booster.update(matrix, number)
+                shown.update(number + 1)
+            blocks.append(_Block(booster.num_boosted_rounds(), None if score is None else score(booster)))
+            raw = bytes(booster.save_raw("ubj"))
+            save_state(folder, len(blocks), {"trees": raw, "blocks": blocks}, fingerprint=fingerprint)
+            _report(run, len(blocks), blocks[-1])
     best = _best(blocks)
     logger.info(
         "trees: %d of %d rounds kept, validation value %s",
