@@ -247,7 +247,7 @@ def test_a_second_process_waits_for_the_first_and_finds_it_done(data_directory, 
     ]
     said = [process.communicate(timeout=60)[0] for process in both]
     assert "".join(said).count("begun") == 1
-    assert "".join(said).count("another retraining has dealt with it") == 1
+    assert "".join(said).count("another retraining has handled it") == 1
     monkeypatch.setattr(retrain, "_run", lambda project, say: pytest.fail("it was done"))
     monkeypatch.setattr(retrain, "_judge", lambda project, triggers: Outcome("7", False, ""))
     assert retrain.retrain(PROJECT, [Trigger("drift", "drift:1:w", "")], print).version is None

@@ -92,7 +92,9 @@ def _names(tree: ast.AST, package: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = absolute(node, package)
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+            # A package's own file imports all of a project; who takes one module from it does not use the others.
+            for alias in node.names:
+                name = f"{module}.{alias.name}"
+                yield name if file_of(name) else module
         elif not (isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")):
             todo.extend(ast.iter_child_nodes(node))

@@ -1,1 +1,1 @@
-"""Retraining: signals (calendar, drift, new data) to a decision (pure) to a run; Dagster keeps the clock."""
+"""Retraining: signals (calendar, drift, new data) lead to a pure decision, and it to a run; Dagster schedules."""

@@ -1,4 +1,4 @@
-"""The two decisions, as pure functions: retrain? promote?"""
+"""The two decisions as pure functions: whether to retrain, and whether to promote the result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from modelyard.retraining.policy import PromotionPolicy, Reason, RetrainingParam
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _JUMP = timedelta(hours=1)
-"""A time that is further ahead than this was noted by a clock that has been set back since."""
+"""A recorded time further ahead than this comes from a clock that has been set back since."""
 
 
 class Trigger(NamedTuple):
-    """One thing that asks for a retraining.
+    """One reason for a retraining.
 
     Args:
-        reason: What kind.
-        key: The same key is never retrained for twice: a due time, a drifted window, a digest of data.
-        why: For people.
+        reason: Its kind.
+        key: A due time, a drifted window or a digest of data; no key is retrained for twice.
+        why: The explanation shown on Dagster's page.
     """
 
     reason: Reason
@@ -28,13 +28,13 @@ class Trigger(NamedTuple):
 
 
 class Drift(NamedTuple):
-    """What the monitor found last.
+    """The latest verdict of the monitor.
 
     Args:
-        model_version: The version that was watched.
+        model_version: The version whose requests were compared.
         window: Identifies the requests that were compared.
         is_drifted: The verdict.
-        alarms: What alarmed.
+        alarms: The verdict's alarms, one sentence each.
     """
 
     model_version: str
@@ -50,13 +50,13 @@ class Situation:
     Args:
         now: The time.
         due: The calendar's last time up to ``now``; None: there is no calendar.
-        since: When the calendar began to count; what was due before was never missed.
+        since: When the scheduler first saw the project; due times before it do not count as missed.
         drift: The monitor's verdict; None: there is none.
-        champion: The version that serves; None: none does.
-        data_digest: Of the configured source's data; None: it has no versions (simulated data).
-        known_digest: The one that was there when watching began.
-        handled: Key of each trigger that a retraining has ended for, well or badly, to when it ended.
-        starts: Key to how many retrainings have been started for it.
+        champion: The version that is served; None: there is none.
+        data_digest: Digest of the configured source's data; None: the data have no versions (simulated data).
+        known_digest: The digest that the scheduler saw first, or last retrained for.
+        handled: Key of each trigger that a retraining has ended for, with success or failure, to when it ended.
+        starts: Key to the number of retrainings started for it whose end is not recorded.
         is_running: Whether a retraining of the project is waiting or under way.
     """
 
@@ -94,19 +94,19 @@ class Promotion(NamedTuple):
 
 
 def should_retrain(situation: Situation, params: RetrainingParameters) -> Decision:
-    """Decides from the situation alone: asked twice, by however many schedulers, it gives the same keys.
+    """Decides from the situation alone, so that any number of schedulers come to the same keys.
 
-    Missed due times are one trigger, the last. A clock that jumped ahead and back again neither repeats what was
-    handled nor loses what becomes due: keys are compared, not times.
+    Several missed due times are one trigger, the last. A clock that jumps ahead and back neither repeats a handled
+    trigger nor loses one that becomes due, because keys are compared and not times.
     """
-    asking = (_by_calendar(situation), _by_drift(situation, params), _by_data(situation))
-    open_ones = [one for one in asking if one is not None and one.key not in situation.handled]
+    candidates = (_by_calendar(situation), _by_drift(situation, params), _by_data(situation))
+    open_ones = [one for one in candidates if one is not None and one.key not in situation.handled]
     hopeless = tuple(one for one in open_ones if situation.starts.get(one.key, 0) >= params.max_starts)
     wanted = tuple(one for one in open_ones if one not in hopeless)
     if situation.is_running:
         return Decision((), "a retraining is under way")
     if not wanted:
-        return Decision((), "no signal asks for a retraining", hopeless)
+        return Decision((), "there is no reason to retrain", hopeless)
     return Decision(wanted, "; ".join(one.why for one in wanted), hopeless)
 
 
@@ -118,7 +118,7 @@ def _by_calendar(situation: Situation) -> Trigger | None:
 
 
 def _by_drift(situation: Situation, params: RetrainingParameters) -> Trigger | None:
-    """A drifted window, unless another model serves by now or one of its windows was retrained for just before."""
+    """Returns a drifted window as a trigger, unless another version is served by now, or within the drift pause."""
     drift = situation.drift
     if drift is None or not drift.is_drifted or drift.model_version != (situation.champion or drift.model_version):
         return None
@@ -153,22 +153,22 @@ def should_promote(
     """Decides whether a retrained version may take over without a person.
 
     Args:
-        policy: The project's.
-        reasons: What the retraining was for.
-        gate_passed: The gate's verdict.
-        gain: How much better than the champion in the primary metric, on the same test rows; positive is better.
-        compared_with: The champion that ``gain`` compares with; None: there was none.
-        champion: The champion now.
+        policy: The project's promotion policy.
+        reasons: The reasons for the retraining.
+        gate_passed: Whether the version passed its gate.
+        gain: Gain over the champion in the primary metric, on the same test rows; positive is better.
+        compared_with: The version that ``gain`` compares with; None: there was no champion.
+        champion: The version that is champion now.
     """
     refused = [reason for reason in reasons if reason not in policy.triggers]
     # "not (low > margin)": a NaN gain is no gain.
     is_unsure = gain is None or not gain.low > policy.margin
-    told = "unknown" if gain is None else f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"
+    shown = "unknown" if gain is None else f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"
     objections = (
         (policy.policy == "manual", "the policy leaves promotion to a person"),
         (not gate_passed, "its gate failed"),
         (bool(refused), f"the policy leaves retrainings for {', '.join(refused)} to a person"),
-        (not reasons, "a person asked for it, and decides"),
+        (not reasons, "a person started it, and decides"),
         (champion is None and not policy.is_first_free, "the first champion is a person's choice"),
         (
             champion is not None and compared_with != champion,
@@ -176,10 +176,10 @@ def should_promote(
         ),
         (
             champion is not None and is_unsure,
-            f"its gain is not sure: {told}, and must lie above {policy.margin:g}",
+            f"its gain is not sure: {shown}, and must lie above {policy.margin:g}",
         ),
     )
     for is_raised, objection in objections:
         if is_raised:
             return Promotion(False, objection)
-    return Promotion(True, f"its gain is sure: {told}" if champion else "there was no champion")
+    return Promotion(True, f"its gain is sure: {shown}" if champion else "there was no champion")

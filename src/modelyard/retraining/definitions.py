@@ -1,7 +1,7 @@
-"""Dagster's view: a job and a calendar for each project; for all of them the monitor, and a sensor for each signal.
+"""Dagster's definitions: a job and a calendar for each project; one monitoring job, and one sensor for each signal.
 
-Dagster keeps the clock, the queue, the logs and the pages. What is to be done is decided by
-:mod:`modelyard.retraining.decision`, and done once by :mod:`modelyard.retraining.retrain`, whichever of these asks.
+Dagster provides the clock, the queue, the logs and the pages. :mod:`modelyard.retraining.decision` decides whether to
+retrain, and :mod:`modelyard.retraining.retrain` does it once, however many calendars and sensors request it.
 """
 
 import logging
@@ -46,9 +46,11 @@ def definitions(names: Sequence[str]) -> dg.Definitions:
         calendars.append(_calendar(name, cron, jobs[name]))
     watch = monitoring_job()
     sensors = [
-        _sensor("drift", jobs, ("drift",), "Asks for a retraining where the monitor's last window drifted."),
-        _sensor("new_data", jobs, ("new_data",), "Asks for a retraining where the source's data are new."),
-        _sensor("missed", jobs, ("schedule",), "Asks again for what a calendar missed, or a kill lost."),
+        _sensor("drift", jobs, ("drift",), "Requests a retraining of each project whose last window drifted."),
+        _sensor("new_data", jobs, ("new_data",), "Requests a retraining of each project whose data are new."),
+        _sensor(
+            "missed", jobs, ("schedule",), "Requests the retrainings that a calendar missed or a kill interrupted."
+        ),
     ]
     return dg.Definitions(
         jobs=[*jobs.values(), watch], schedules=[*calendars, _hourly(watch)], sensors=sensors if jobs else []
@@ -56,7 +58,7 @@ def definitions(names: Sequence[str]) -> dg.Definitions:
 
 
 def retraining_job(name: str) -> dg.JobDefinition:
-    """Returns the job ``retrain_<project>``: one step, retried with growing pauses; then people get an alert."""
+    """Returns the job ``retrain_<project>``: one step, retried with growing pauses; its last failure is an alert."""
     params = retraining_parameters()
 
     @dg.op(
@@ -93,7 +95,7 @@ def retraining_job(name: str) -> dg.JobDefinition:
 
 
 def monitoring_job() -> dg.JobDefinition:
-    """Returns the job ``monitor``: the verdicts that the drift sensor reads, of all projects in one process."""
+    """Returns the job ``monitor``, which makes the verdicts that the drift sensor reads, in one process for all."""
 
     @dg.op(
         name=_WATCH,
@@ -104,7 +106,7 @@ def monitoring_job() -> dg.JobDefinition:
         context.instance.add_run_tags(context.run_id, {PID_TAG: str(os.getpid())})
         names = context.op_config["projects"] or watched_projects()
         if not names:
-            context.log.info("nothing serves that could be watched")
+            context.log.info("no project has a champion")
             return
         status = kedro(["monitor", *(f"--pipeline={name}" for name in names)], context.log.info)
         if status not in _ANSWERS:
@@ -133,12 +135,12 @@ def _hourly(job: dg.JobDefinition) -> dg.ScheduleDefinition:
         job=job,
         cron_schedule="10 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Looks at what was served, every hour.",
+        description="Runs kedro monitor for all projects with a champion, every hour.",
     )
     def hourly() -> dg.RunRequest | dg.SkipReason:
         names = watched_projects()
         if not names:
-            return dg.SkipReason("nothing serves that could be watched")
+            return dg.SkipReason("no project has a champion")
         return dg.RunRequest(run_config={"ops": {_WATCH: {"config": {"projects": names}}}})
 
     return hourly
@@ -151,7 +153,7 @@ def _calendar(name: str, cron: str, job: dg.JobDefinition) -> dg.ScheduleDefinit
         cron_schedule=with_jitter(cron, name),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"The project's PROJECT.schedule, {cron}, with the minute that its name gives it.",
+        description=f"PROJECT.schedule, {cron}, with the minute derived from the project's name.",
     )
     def calendar(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         yield from requests(context.instance, [name], ("schedule",))
@@ -172,7 +174,7 @@ def _sensor(
     def sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         for one in requests(context.instance, list(jobs), reasons):
             if isinstance(one, dg.RunRequest):
-                # Shown on the sensor's page: what was asked for last.
+                # Dagster's page shows the cursor: the last request.
                 context.update_cursor(f"{one.tags[PROJECT_TAG]} {one.tags[KEY_TAG]}")
             yield one
 

@@ -1,7 +1,6 @@
-"""``python -m modelyard.retraining.die_with_parent command …``: a command that ends with the process that started it.
+"""``python -m modelyard.retraining.die_with_parent <parent's pid> command …`` runs a command that dies with its parent.
 
-A retraining whose scheduler was killed would otherwise train on with nobody to see its end, while the next scheduler
-starts it again.
+Otherwise a retraining whose scheduler was killed would go on, while the next scheduler starts it again.
 """
 
 import os
@@ -12,13 +11,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Asks Linux to end this process with its parent, then becomes the command; elsewhere only becomes it."""
+    """Sets the parent-death signal (Linux only), then replaces this process by the command."""
     parent = int(sys.argv[1])
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before it was tied to
+        if os.getppid() != parent:  # the parent died before the signal was set
             sys.exit(1)
     os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606  # our own command, without a shell
 

@@ -1,14 +1,14 @@
-"""The calendar: when a project's retraining is due, and how the starts of many projects are spread."""
+"""Due times of retrainings: the last one of a cron expression, and a jitter that spreads the projects' starts."""
 
 from datetime import UTC, datetime
 from hashlib import sha256
 
 
 def with_jitter(cron: str, project: str) -> str:
-    """Returns a cron expression with its minute moved later within the same hour, by what the project's name decides.
+    """Returns a cron expression with its minute moved later within the hour, by a hash of the project's name.
 
-    Schedules are round numbers: without this, all projects that say Monday at 4:00 would start in one minute. A minute
-    that is no plain number (``*/15``) stays as it is.
+    Schedules tend to be round: without jitter, all projects scheduled for Monday at 4:00 would start in one minute. A
+    minute that is not a plain number (``*/15``) is not changed.
     """
     minute, _, rest = cron.partition(" ")
     if not minute.isdigit():

@@ -1,8 +1,8 @@
-"""What was retrained, and for what: one line for each event, the truth for every scheduler.
+"""The journal of retrainings: one line for each event, read and written by every scheduler.
 
-Dagster's own records say what it launched. Whether a trigger has been dealt with must survive a second daemon, a lost
-Dagster database and a kill at any moment, so it is written here, before and after each retraining, under the lock of
-the project (:func:`modelyard.retraining.retrain.retrain`).
+Dagster records what it launched. Whether a trigger has been handled must survive a second daemon, a lost Dagster
+database and a kill at any moment; so it is written here before and after each retraining, under the project's lock
+(:func:`modelyard.retraining.retrain.retrain`).
 """
 
 import json
@@ -21,9 +21,9 @@ _ENDS = ("finished", "failed", "cancelled", "given_up")
 
 
 class Journal(NamedTuple):
-    """What the lines say together; see :class:`modelyard.retraining.decision.Situation`.
+    """The content of the journal; see :class:`modelyard.retraining.decision.Situation`.
 
-    ``starts`` counts those whose end was not noted: killed, or still under way.
+    ``starts`` counts retrainings whose end is not recorded: killed, or still running.
     """
 
     since: datetime | None
@@ -44,7 +44,7 @@ def journal_path(project: str) -> Path:
 
 
 def write(project: str, event: Event, keys: Iterable[str] = (), *, at: datetime | None = None, **details: Any) -> None:
-    """Appends one line and brings it to the disk.
+    """Appends one line and flushes it to the disk.
 
     Raises:
         StorageError: The disk is full or read-only.
@@ -54,7 +54,7 @@ def write(project: str, event: Event, keys: Iterable[str] = (), *, at: datetime 
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
-            # In front, too: a line that a kill cut short must not swallow this one.
+            # A newline in front, too, in case a kill cut the last line short.
             file.write(f"\n{line}\n".encode())
             file.flush()
             os.fsync(file.fileno())
@@ -64,7 +64,7 @@ _READ: dict[Path, tuple[tuple[int, int], Journal]] = {}
 
 
 def read(project: str) -> Journal:
-    """Returns all events so far; half a line that a kill left is passed over.
+    """Returns all events so far; a line that a kill cut short is skipped.
 
     Sensors read it twice a minute: the lines are parsed again only when the file has changed.
     """
@@ -98,7 +98,7 @@ def _journal(lines: Iterable[str]) -> Journal:
 
 
 def _last_digest(events: Iterable[Mapping[str, Any]]) -> str | None:
-    """Returns the data's digest when watching began, or the one that was dealt with last."""
+    """Returns the data's digest that was handled last, or else the first one recorded."""
     known: str | None = None
     for event in events:
         if event["event"] == "watched":

@@ -1,4 +1,4 @@
-"""Alerts: a line in the log, a file that stays, and a webhook where one is configured."""
+"""Alerts: a line in the log, a JSON file, and a POST to the webhook if one is configured."""
 
 import json
 import logging
@@ -16,16 +16,17 @@ _TIMEOUT_S = 10.0
 
 
 def alert(project: str, title: str, details: str) -> Path:
-    """Tells people.
+    """Logs an alert, writes it to a file, and posts the same JSON to the address in ``$MODELYARD_ALERT_WEBHOOK``.
+
+    The address may hold a secret and is never logged.
 
     Args:
         project: The project.
         title: One sentence.
-        details: The last words of what failed.
+        details: The last lines of output of what failed.
 
     Returns:
-        The alert's file, ``data/08_reporting/<project>/alerts/<time>.json``. A POST of the same JSON goes to the
-        address in ``$MODELYARD_ALERT_WEBHOOK``, which is a secret and therefore never logged.
+        The alert's file, ``data/08_reporting/<project>/alerts/<time>.json``.
     """
     now = datetime.now(UTC)
     document = {"project": project, "at": now.isoformat(), "title": title, "details": details}
@@ -43,4 +44,4 @@ def _post(address: str, document: dict[str, str]) -> None:
     try:
         httpx.post(address, json=document, timeout=_TIMEOUT_S).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        logger.error("the alert's webhook did not take it: %s", type(error).__name__)
+        logger.error("the alert could not be posted to the webhook: %s", type(error).__name__)

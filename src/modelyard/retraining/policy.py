@@ -13,7 +13,7 @@ from modelyard.paths import repository
 from modelyard.projects import check_project_name
 
 Reason = Literal["schedule", "drift", "new_data"]
-"""What a retraining may be for."""
+"""Reasons for a retraining."""
 
 POLICY_VARIABLE = "MODELYARD_PROMOTION_POLICY"
 
@@ -38,7 +38,7 @@ class PromotionPolicy(Parameters):
 
 
 class RetrainingParameters(Parameters):
-    """How the scheduler goes about it; the same for all projects."""
+    """Parameters of the scheduler, the same for all projects."""
 
     drift_pause_h: float = Field(
         168.0,

@@ -1,4 +1,4 @@
-"""One retraining: a real ``kedro run`` in a process of its own, then the policy; once for each trigger."""
+"""One retraining: ``kedro run`` in its own process, then the promotion policy; once for each trigger."""
 
 import json
 import os
@@ -22,14 +22,14 @@ from modelyard.retraining.policy import promotion_policy, retraining_parameters
 from modelyard.retraining.signals import champions, situations
 
 _PERMANENT = (ConfigurationError.exit_code, DataContractError.exit_code)
-"""Exit statuses of a wrong configuration and of broken data: the same run again would end the same."""
+"""Exit statuses of a wrong configuration and of invalid data, which a retry cannot mend."""
 
 _SHORT_WAITS = {"GOMP_SPINCOUNT": "1000"}
 """A retraining shares the machine with the server: its threads must not keep the processor busy while they wait for
 each other (docs/decisions/0010)."""
 
 _LAST_LINES = 30
-_GRACE_S = 10
+_EXIT_GRACE_S = 10
 
 ENVIRONMENT_VARIABLE, PARAMS_VARIABLE = "MODELYARD_RETRAINING_ENV", "MODELYARD_RETRAINING_PARAMS"
 
@@ -38,7 +38,7 @@ class RetrainingError(ModelyardError):
     """A run failed.
 
     Args:
-        is_permanent: Whether the same run again would fail again.
+        is_permanent: Whether a retry would fail, too.
         found: See :class:`~modelyard.errors.ModelyardError`.
         where: See there.
         way_out: See there.
@@ -53,9 +53,9 @@ class Outcome(NamedTuple):
     """How a retraining ended.
 
     Args:
-        version: What it registered; None where nothing was to be done.
+        version: The version that it registered; None: there was nothing to do.
         is_promoted: Whether the policy made it champion.
-        why: For people.
+        why: The reason, for the log.
     """
 
     version: str | None
@@ -69,14 +69,14 @@ def options() -> tuple[str, str]:
 
 
 def retrain(project: str, requested: Sequence[Trigger], say: Callable[[str], None]) -> Outcome:
-    """Retrains for those of the triggers that nothing was retrained for yet, and for whatever else asks by now.
+    """Retrains for those of the triggers that are still open, and for every other trigger that is open by now.
 
-    One at a time for each project, across all schedulers of this machine: a second one waits, then finds in the
-    journal what the first has dealt with. A kill at any moment leaves the triggers open.
+    One retraining of a project runs at a time, across all schedulers of this machine: a second one waits, then finds
+    the handled triggers in the journal. A kill at any moment leaves the triggers open.
 
     Args:
         project: The project.
-        requested: Why; empty: a person asks.
+        requested: The triggers; empty: a person starts it.
         say: Called with each line of the run's output.
 
     Raises:
@@ -87,7 +87,7 @@ def retrain(project: str, requested: Sequence[Trigger], say: Callable[[str], Non
         done = history.read(project).handled
         open_ones = [trigger for trigger in requested if trigger.key not in done]
         if requested and not open_ones:
-            return Outcome(None, False, "another retraining has dealt with it")
+            return Outcome(None, False, "another retraining has handled it")
         now = situations([project], history.clock(), options=options())
         also = [one for seen in now.values() for one in should_retrain(seen, retraining_parameters()).triggers]
         triggers = list({trigger.key: trigger for trigger in (*open_ones, *also)}.values())
@@ -196,7 +196,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(timeout=_GRACE_S)
+            process.wait(timeout=_EXIT_GRACE_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -1,4 +1,4 @@
-"""What calendars and sensors ask Dagster for: one look at all projects, and a run for each trigger that is open."""
+"""Run requests of calendars and sensors: one look at all projects, and one run for each open trigger."""
 
 import logging
 import os
@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 KEY_TAG, PID_TAG = "modelyard/trigger", "modelyard/pid"
 _ACTIVE = (*IN_PROGRESS_RUN_STATUSES, dg.DagsterRunStatus.QUEUED)
 _PID_GRACE_S = 600
-"""How long a run that has started may be without a process number, which its step notes first of all."""
+"""How long a started run may lack its process id, which is the first thing that its step records."""
 _CANCELLED_RUNS = 100
-"""How many cancelled runs one look reads, the latest; each is noted in the journal by the first look after it."""
+"""Number of the latest cancelled runs that one look reads; the first look after a cancellation records it."""
 
 
 def job_name(project: str) -> str:
@@ -39,12 +39,12 @@ def op_name(project: str) -> str:
 def requests(
     instance: dg.DagsterInstance, names: Sequence[str], reasons: Sequence[Reason]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Yields what a calendar or sensor asks Dagster for.
+    """Yields the run requests of a calendar or sensor, or why there are none.
 
     Args:
-        instance: Knows the runs that wait or are under way.
+        instance: The Dagster instance whose runs are looked at.
         names: The projects.
-        reasons: The kinds of trigger to look at.
+        reasons: The kinds of trigger to look for.
     """
     close_dead_runs(instance)
     _close_cancelled_triggers(instance)
@@ -64,11 +64,11 @@ def requests(
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Marks runs as failed whose process is gone; Dagster's own launcher does not look, and the queue would wait."""
+    """Marks runs as failed whose process is gone: Dagster's launcher does not check, and the queue would wait."""
     statuses = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
     for record in instance.get_run_records(dg.RunsFilter(statuses=statuses)):
         if PROJECT_TAG in record.dagster_run.tags and _is_gone(record):
-            instance.report_run_failed(record.dagster_run, "Its process is gone; what it was for is asked for again.")
+            instance.report_run_failed(record.dagster_run, "Its process is gone; its trigger stays open.")
 
 
 def _request(instance: dg.DagsterInstance, name: str, trigger: Any) -> dg.RunRequest:
@@ -90,7 +90,7 @@ def _is_gone(record: dg.RunRecord) -> bool:
 
 
 def _close_cancelled_triggers(instance: dg.DagsterInstance) -> None:
-    """A person who ends a retraining on Dagster's page does not want it again at once."""
+    """Records the triggers of runs that a person cancelled on Dagster's page, so that they are not started again."""
     cancelled = dg.RunsFilter(statuses=[dg.DagsterRunStatus.CANCELED])
     for run in instance.get_runs(cancelled, limit=_CANCELLED_RUNS):
         name, key = run.tags.get(PROJECT_TAG), run.tags.get(KEY_TAG)

@@ -1,4 +1,4 @@
-"""Dagster's processes, and its home below the data folder; one scheduler at a time."""
+"""Dagster's processes and its home folder; a lock admits one scheduler at a time."""
 
 import contextlib
 import fcntl
@@ -19,14 +19,14 @@ RETRAINING_TAGS = {_KIND_TAG: "retraining"}
 _INSTANCE = f"""\
 # Written by `kedro schedule`.
 telemetry: {{enabled: false}}
-nux: {{enabled: false}}  # no question for a mail address over the page
+nux: {{enabled: false}}  # asks for a mail address
 concurrency:
   runs:
     tag_concurrency_limits:
       - key: "{PROJECT_TAG}"
         value: {{applyLimitPerUniqueValue: true}}
         limit: 1
-      - key: "{_KIND_TAG}"  # each of them takes all cores
+      - key: "{_KIND_TAG}"  # each one uses all cores
         value: "{RETRAINING_TAGS[_KIND_TAG]}"
         limit: 1
 sensors: {{use_threads: true, num_workers: 4}}
@@ -56,7 +56,7 @@ def dagster_home() -> Path:
 
 
 def _make_tables(home: Path) -> None:
-    """Makes Dagster's tables where there are none, since its two processes would get in each other's way over them."""
+    """Creates Dagster's tables if they are missing, because two of its processes would collide while creating them."""
     if all((home / name).exists() for name in _DATABASES):
         return
     from dagster import DagsterInstance
@@ -66,16 +66,16 @@ def _make_tables(home: Path) -> None:
 
 
 def dagster_servers(port: int, *, environment: str, params: str, option: str = "--port") -> list[Server]:
-    """Returns the servers of Dagster: our definitions, its pages and its daemon.
+    """Returns Dagster's servers: a code server for our definitions, its webserver and its daemon.
 
-    The definitions have a process of their own, which pages and daemon ask. Otherwise each of the two would import all
-    projects for itself, and the daemon would do so anew every minute.
+    Without the code server, webserver and daemon would each import all projects in a process of their own, and the
+    daemon would do so again every minute.
 
     Args:
-        port: Of the pages.
+        port: The webserver's port.
         environment: Kedro environment of the retrainings; empty: the default.
         params: ``--params`` of the retrainings.
-        option: The option that chooses the port, for messages.
+        option: The command-line option that sets the port, for messages.
     """
     home = dagster_home()
     _make_tables(home)

@@ -1,6 +1,6 @@
-"""What asks for a retraining, read from where it lies: the calendar, the monitor's verdict, the data, the registry.
+"""Reads the signals that a retraining depends on: calendar, monitoring verdict, data and registry.
 
-Sensors look twice a minute at every project, so a look is cheap: the registry is asked once for all projects, and
+Sensors read them twice a minute for every project. Therefore one query to the registry serves all projects, and
 configuration, locks and digests are read again only when their files have changed.
 """
 
@@ -37,15 +37,15 @@ def situations(
     options: tuple[str, str] = ("", ""),
     running: Collection[str] = frozenset(),
 ) -> dict[str, Situation]:
-    """Returns, for each project, everything that the decision depends on; its first call begins to watch the project.
+    """Returns, for each project, everything that the decision depends on; the first call for a project records it.
 
-    A project whose files cannot be read is logged and left out, so that the others are still looked at.
+    A project whose files cannot be read is logged and left out; it does not affect the others.
 
     Args:
         names: The projects.
         now: The time.
         options: Kedro environment and ``--params`` of the retrainings.
-        running: The projects of which a retraining is waiting or under way.
+        running: The projects with a retraining that is queued or running.
     """
     serving, configured, found = champions(), _configured(*options), {}
     for name in names:
@@ -67,7 +67,7 @@ def champions() -> dict[str, str]:
 
 
 def last_verdict(project: str) -> Drift | None:
-    """Returns what ``kedro monitor`` found last; None where it has not run. It writes the file whole or not at all."""
+    """Returns the latest verdict of ``kedro monitor``, whose file is always complete; None: there is none yet."""
     path = data_directory() / "08_reporting" / project / "monitoring" / "latest.json"
     if not path.exists():
         return None
@@ -82,10 +82,10 @@ def last_verdict(project: str) -> Drift | None:
 
 
 def data_digest(project: "Project", configured: Mapping[str, Any]) -> str | None:
-    """Returns what identifies the version of the data that a retraining would read.
+    """Returns a digest of the data that a retraining would read.
 
-    Own data: over the names and bytes of the files. Public data: of the entry in ``conf/dvc.lock``, or over the files
-    that were fetched. None: simulated data, which have no versions, or nothing is there yet.
+    For own data it covers names and bytes of the files; for public data it is that of the entry in ``conf/dvc.lock``,
+    or covers the fetched files. It is None for simulated data, which have no versions, and where there are no files.
 
     Args:
         project: The project.
@@ -95,7 +95,7 @@ def data_digest(project: "Project", configured: Mapping[str, Any]) -> str | None
 
     try:
         ingest: Any = parameters_of(project.ingest).model_validate(configured.get("ingest") or {})
-    except ValidationError:  # the run says what is wrong, with the way out; no sensor should fail for it
+    except ValidationError:  # the run reports it with a way out; a sensor should not fail
         return None
     if ingest.source == "own" and ingest.path:
         return _digest_of(Path(ingest.path))
@@ -193,7 +193,7 @@ _DIGESTS: dict[Stamp, str] = {}
 
 
 def _digest_of_file(file: Path) -> str:
-    """Bytes are read again only when the file's size or time has changed."""
+    """Returns a file's digest; reads it again only when its size or time of change differs."""
     stamp = _stamp([file])
     if stamp not in _DIGESTS:
         _DIGESTS[stamp] = sha256_of_file(file)

@@ -18,12 +18,12 @@ from modelyard.projects import load_project, project_names
 PROJECT = "fraud_detection"
 
 
-def names(stage: str) -> set[str]:
-    return {file.relative_to(repository()).as_posix() for file in stage_modules(PROJECT, stage)}
+def names(stage: str, project: str = PROJECT) -> set[str]:
+    return {file.relative_to(repository()).as_posix() for file in stage_modules(project, stage)}
 
 
-def stages_of(module: str) -> list[str]:
-    return [stage for stage in stage_names() if module in names(stage)]
+def stages_of(module: str, project: str = PROJECT) -> list[str]:
+    return [stage for stage in stage_names() if module in names(stage, project)]
 
 
 def test_imports_are_followed_also_inside_functions():
@@ -36,18 +36,20 @@ def test_a_module_named_by_a_string_belongs_too():
     assert "src/modelyard/feature_store/asof.py" in names("featurize")  # Feast finds its offline store by dotted path
 
 
+@pytest.mark.parametrize("project", project_names())
 @pytest.mark.parametrize(
     ("room", "of_stages"),
     [
         ("model", ["train", "tune", "evaluate"]),
-        ("train", ["train", "tune", "evaluate"]),
+        ("train", ["train", "tune"]),
+        ("figures", ["evaluate"]),
         ("evaluate", ["train", "tune", "evaluate"]),
         ("serve", ["evaluate"]),
         ("pipeline", ["ingest", "validate", "featurize", "train", "tune", "evaluate"]),
     ],
 )
-def test_a_room_concerns_the_stages_that_call_it(room, of_stages):
-    assert stages_of(f"pipelines/{PROJECT}/{room}.py") == of_stages
+def test_a_room_concerns_the_stages_that_call_it(project, room, of_stages):
+    assert stages_of(f"pipelines/{project}/{room}.py", project) == of_stages
 
 
 @pytest.mark.parametrize(
@@ -116,14 +118,15 @@ def test_type_checking_imports_are_not_followed(tmp_path, monkeypatch):
     assert imported(source / "a.py") == ()
 
 
-def test_relative_imports_are_followed(tmp_path, monkeypatch):
+def test_relative_imports_are_followed_but_no_module_that_only_lies_beside(tmp_path, monkeypatch):
     folder = tmp_path / "pipelines" / "plums"
     folder.mkdir(parents=True)
-    for name in ("__init__", "data", "model"):
+    for name in ("data", "model", "serve"):
         (folder / f"{name}.py").touch()
+    (folder / "__init__.py").write_text("from .serve import decode\n")
     (folder / "train.py").write_text("from . import data\nfrom .model import fit\n")
     monkeypatch.setattr(imports, "repository", lambda: tmp_path)
-    assert {file.stem for file in imported(folder / "train.py")} == {"__init__", "data", "model"}
+    assert {file.stem for file in imported(folder / "train.py")} == {"data", "model"}
 
 
 READS = """

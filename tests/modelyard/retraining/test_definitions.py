@@ -154,7 +154,7 @@ def test_without_a_champion_there_is_nothing_to_watch(scheduler):
     assert monitoring_job().execute_in_process(instance=scheduler.instance).success
     schedule = DEFINITIONS.get_repository_def().get_schedule_def("watch")
     asked = schedule.evaluate_tick(dg.build_schedule_context(scheduler.instance))
-    assert asked.skip_message == "nothing serves that could be watched"
+    assert asked.skip_message == "no project has a champion"
 
 
 def test_one_process_watches_every_project_that_serves(scheduler, monkeypatch):
