@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from modelyard.errors import StorageError
-from modelyard.model_registry.versions import CHALLENGER, CHAMPION
+from modelyard.model_registry.versions import CHALLENGER, CHAMPION, HISTORY_TAG
 from modelyard.tracking.mlflow_store import tracking_uri
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _VERSION = (
     " WHERE v.workspace = 'default' AND v.name = :name AND v.version = :version"
 )
 _TAGS = "SELECT key, value FROM model_version_tags WHERE workspace = 'default' AND name = :name AND version = :version"
+_ANY_MODEL = "SELECT name FROM registered_models WHERE workspace = 'default' LIMIT 1"
+_HISTORY = "SELECT value FROM registered_model_tags WHERE workspace = 'default' AND name = :name AND key = :key"
 
 Aliases = Mapping[tuple[str, str], str]
 """(project, alias) to version."""
@@ -66,12 +68,14 @@ class RegistryView:
     def __init__(self, uri: str | None = None) -> None:
         self._uri = uri or tracking_uri()
         self._engine: Engine | None = None
+        self._has_had_aliases = False
 
     def aliases(self) -> Aliases:
         """Returns the aliases ``champion`` and ``challenger`` of all projects; empty if there is no registry yet.
 
         Raises:
-            StorageError: The registry cannot be read.
+            StorageError: The registry cannot be read, or it had aliases before and has no models now: a database that
+                was deleted, and perhaps made anew, says nothing about what should serve.
         """
         if self._uri.startswith("http"):
             found = self._aliases_of_server()
@@ -79,7 +83,27 @@ class RegistryView:
             found = {}
         else:
             found = {(name, alias): str(version) for name, alias, version in self._rows(_ALIASES)}
+        if not found and self._has_had_aliases and not self._has_models():
+            raise StorageError(
+                "The registry had versions and is empty now.",
+                where=_without_secret(self._uri),
+                way_out="restore MLflow's database; what is loaded goes on serving",
+            )
+        self._has_had_aliases |= bool(found)
         return {key: version for key, version in found.items() if key[1] in (CHAMPION, CHALLENGER)}
+
+    def champion_history(self, project: str) -> list[str]:
+        """Returns the versions that were promoted, the latest last.
+
+        Raises:
+            StorageError: The registry cannot be read.
+        """
+        if self._uri.startswith("http"):
+            from modelyard.tracking.mlflow_store import client
+
+            return str(client().get_registered_model(project).tags.get(HISTORY_TAG, "")).split()
+        rows = self._rows(_HISTORY, name=project, key=HISTORY_TAG)
+        return str(rows[0][0]).split() if rows else []
 
     def candidate(self, project: str, version: str) -> Candidate:
         """Returns a version's source, location and tags.
@@ -105,6 +129,13 @@ class RegistryView:
         tags = {key: value or "" for key, value in self._rows(_TAGS, name=project, version=int(version))}
         return Candidate(project=project, version=version, source=source, location=location or source, tags=tags)
 
+    def _has_models(self) -> bool:
+        if self._uri.startswith("http"):
+            from modelyard.tracking.mlflow_store import client
+
+            return bool(client().search_registered_models(max_results=1))
+        return not self._is_missing() and bool(self._rows(_ANY_MODEL))
+
     def _is_missing(self) -> bool:
         return self._uri.startswith("sqlite:///") and not Path(self._uri.removeprefix("sqlite:///")).exists()
 
@@ -119,6 +150,8 @@ class RegistryView:
         from sqlalchemy.exc import SQLAlchemyError
         from sqlalchemy.pool import NullPool
 
+        if self._is_missing():  # connecting would make an empty file in its place
+            raise StorageError("The registry is not there.", where=_without_secret(self._uri))
         try:
             if self._engine is None:
                 self._engine = create_engine(self._uri, poolclass=NullPool)

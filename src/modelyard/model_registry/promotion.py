@@ -4,14 +4,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelyard.errors import ConfigurationError, StorageError
-from modelyard.model_registry.versions import CHAMPION, check_version_files, version_by_alias
+from modelyard.model_registry.versions import CHAMPION, HISTORY_TAG, check_version_files, version_by_alias
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-
-HISTORY_TAG = "champion_history"
-"""Tag of the registered model: the champions in order, the latest last."""
 
 PROMOTED_TAG = "promoted"
 """Tag of a version: when it was last promoted, and by whom."""

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
+HISTORY_TAG = "champion_history"
+"""Tag of the registered model: the champions in order, the latest last."""
+
 
 def version_by_alias(store: "MlflowClient", project: str, alias: str) -> "ModelVersion | None":
     """Returns the version of ``project`` that has ``alias``, or None."""

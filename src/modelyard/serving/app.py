@@ -161,6 +161,7 @@ def readiness(
     for name, service in services.items():
         champion = service.champion
         projects[name] = {"version": champion.version} if champion else {"waiting": service.why_not}
+        projects[name] |= {"degraded": service.degraded} if service.degraded else {}
     waiting = {name for name, service in services.items() if service.champion is None}
     wished = set(settings.project) or (set(services) if follower is None else follower.with_champion())
     serving = set(services) - waiting

@@ -60,6 +60,8 @@ class _Followed:
     kept: dict[tuple[str, str], LoadedVersion] = field(default_factory=dict)
     looked_at: dict[str, float] = field(default_factory=dict)
     """Version in use to when its tags were last read."""
+    stand_ins: list[str] = field(default_factory=list)
+    """Earlier champions that were asked for because the champion was refused."""
     gone_since: float | None = None
     told: set[tuple[str, str]] = field(default_factory=set)
     """Rollbacks that the registry knows."""
@@ -125,7 +127,7 @@ class Follower:
         """Starts a load where the registry wishes for something else than what serves."""
         followed = self._followed[name]
         wished = {role: version for role in (CHAMPION, CHALLENGER) if (version := aliases.get((name, role)))}
-        for version in [one for one in followed.refused if one not in wished.values()]:
+        for version in [one for one in followed.refused if one not in (*wished.values(), *followed.stand_ins)]:
             del followed.refused[version]  # asked for anew, it is looked at anew
         if not followed.is_busy:
             followed.is_busy = True
@@ -152,13 +154,42 @@ class Follower:
             return
         followed.gone_since = None
         loaded = await self._wished(service, followed, version, service.champion)
+        refusal = followed.refused.get(version)
+        if refusal is not None and service.champion is None:
+            service.why_not = f"Version {version} of {service.project.name} was refused: {refusal.found}"
+            loaded = await self._earlier_champion(service, followed, version)
         if loaded is not None and loaded is not service.champion:
             service.champion = loaded
             self._say_swap(service, CHAMPION, loaded)
-        elif service.champion is None and version in followed.refused:
-            service.why_not = (
-                f"Version {version} of {service.project.name} was refused: {followed.refused[version].found}"
-            )
+        serving = service.champion
+        is_degraded = refusal is not None and serving is not None and serving.version != version
+        service.degraded = (
+            f"Version {version} was refused: {refusal.found} Version {serving.version} answers in its place."
+            if is_degraded and refusal and serving
+            else ""
+        )
+        self._metrics.degraded.labels(service.project.name).set(is_degraded)
+
+    async def _earlier_champion(
+        self, service: "ProjectService", followed: _Followed, version: str
+    ) -> LoadedVersion | None:
+        """Returns the latest champion before ``version`` that may serve; None if there is none.
+
+        Only at the start of the server: later the champion that serves goes on.
+        """
+        history = await _in_thread(self._registry.champion_history, service.project.name)
+        if version in history:
+            history = history[: len(history) - 1 - history[::-1].index(version)]
+        followed.stand_ins = list(dict.fromkeys(one for one in reversed(history) if one != version))
+        for earlier in followed.stand_ins:
+            try:
+                loaded = await self._wished(service, followed, earlier, None)
+            except ModelyardError as error:  # it was deleted
+                logger.info("no stand-in: %s", error.found, extra={"project": service.project.name})
+                continue
+            if loaded is not None:
+                return loaded
+        return None
 
     def _without_champion(self, service: "ProjectService", followed: _Followed) -> None:
         """The alias is gone: after a moment of grace, so is the champion."""
@@ -166,7 +197,8 @@ class Follower:
         followed.gone_since = followed.gone_since or now
         if service.champion is not None and now - followed.gone_since >= _ALIAS_GRACE_S:
             logger.warning("the alias champion was taken away", extra={"project": service.project.name})
-            service.champion = None
+            service.champion, service.degraded = None, ""
+            self._metrics.degraded.labels(service.project.name).set(0)
             self._metrics.version.labels(service.project.name, CHAMPION).set(0)
         if service.champion is None:
             service.why_not = f"The registry gives no version of {service.project.name} the alias champion."

@@ -35,6 +35,7 @@ class Metrics:
         self.queue_rows = gauge("queue_rows", "Rows that wait.", "livesum", "project")
         self.streams = gauge("streams", "Streams that are under way.", "livesum", "project")
         self.version = gauge("model_version", "Version that serves, 0 for none.", "livemostrecent", "project", "role")
+        self.degraded = gauge("degraded", "Whether an earlier champion stands in.", "livemax", "project")
         self.swaps = counter("swaps", "Versions that took over.", "project", "role", "version")
         self.refused = counter("versions_refused", "Versions that must not serve.", "project", "version", "reason")
         self.registry_up = gauge("registry_up", "Whether the registry answers.", "livemin")

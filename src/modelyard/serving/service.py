@@ -73,6 +73,8 @@ class ProjectService:
         self.champion: LoadedVersion | None = None
         self.challenger: LoadedVersion | None = None
         self.why_not = f"The registry gives no version of {project.name} the alias champion."
+        self.degraded = ""
+        """Why another version than the champion answers; empty if none does."""
         self.rolled_back: dict[tuple[str, str], str] = {}
         self.shadow = Shadow(project.name, metrics, self._log_shadow)
         self._watches: dict[tuple[str, str], Watch] = {}
@@ -176,6 +178,7 @@ class ProjectService:
             "project": self.project.name,
             "title": self.project.title,
             "champion": champion.version if champion else None,
+            "degraded": self.degraded or None,
             "challenger": challenger.version if challenger else None,
             "canary": {
                 "version": canary.version if canary else None,

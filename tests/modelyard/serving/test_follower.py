@@ -1,6 +1,7 @@
 """Following the registry when it misbehaves: loads that hang, a database that goes away, tags that people change."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import threading
@@ -31,6 +32,7 @@ class Shelf:
     def __init__(self):
         self.wished = {}
         self.wished_of_slow = {}
+        self.history = []
         self.tags = {}
         self.is_down = False
         self.hang = threading.Event()
@@ -42,6 +44,9 @@ class Shelf:
         return {("toy", alias): version for alias, version in self.wished.items()} | {
             ("slow", alias): version for alias, version in self.wished_of_slow.items()
         }
+
+    def champion_history(self, project):
+        return self.history
 
     def candidate(self, project, version):
         tags = {"gate": "passed"} | self.tags.get(version, {})
@@ -130,6 +135,24 @@ async def test_a_refused_version_is_tried_again_and_serves_once_its_gate_is_corr
         await following.serves("2")
 
 
+async def test_a_server_that_starts_with_a_refused_champion_takes_an_earlier_one_and_says_so(shelf):
+    shelf.wished, shelf.history = {"champion": "4"}, ["1", "2", "3", "4", "5"]
+    shelf.tags = {"4": {"gate": "failed"}, "3": {"gate": "failed"}}
+    async with Following(shelf) as following:
+        await following.serves("2")
+        await following.until(lambda: following.service.degraded)
+        assert "Version 4 was refused" in following.service.degraded
+        assert "Version 2 answers" in following.service.degraded
+        assert following.metrics.value("degraded", project="toy") == 1
+        loads = list(shelf.loads)
+        await asyncio.sleep(0.5)
+        assert shelf.loads == loads
+        shelf.tags = {}
+        await following.serves("4")
+        await following.until(lambda: not following.service.degraded)
+        assert following.metrics.value("degraded", project="toy") == 0
+
+
 async def test_a_version_without_a_gate_is_refused(shelf):
     shelf.wished, shelf.tags = {"champion": "2"}, {"2": {"gate": ""}}
     async with Following(shelf) as following:
@@ -203,6 +226,38 @@ async def test_a_rollback_is_told_to_the_registry_heeded_by_others_and_lifted_by
         shelf.tags.clear()
         for one in (first, other):
             await one.until(lambda one=one: one.service.canary() is not None)
+
+
+def a_database(path, statements):
+    import sqlite3
+
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(
+            "CREATE TABLE registered_models (name, workspace);"
+            "CREATE TABLE registered_model_aliases (name, alias, version, workspace);" + statements
+        )
+
+
+async def test_a_registry_that_was_deleted_says_nothing_about_what_should_serve(tmp_path):
+    path = tmp_path / "mlflow.db"
+    model = "INSERT INTO registered_models VALUES ('toy', 'default');"
+    alias = "INSERT INTO registered_model_aliases VALUES ('toy', 'champion', 1, 'default');"
+    a_database(path, model + alias)
+    view = RegistryView(f"sqlite:///{path}")
+    assert view.aliases() == {("toy", "champion"): "1"}
+    path.unlink()
+    for _ in range(2):
+        with pytest.raises(StorageError, match="is empty now"):
+            view.aliases()
+        with pytest.raises(StorageError, match="not there"):
+            view.candidate("toy", "1")
+        assert not path.exists()
+    a_database(path, "")  # made anew by whoever opened it first
+    with pytest.raises(StorageError, match="is empty now"):
+        view.aliases()
+    path.unlink()
+    a_database(path, model)  # a person has taken the alias away
+    assert view.aliases() == {}
 
 
 async def test_before_the_first_run_there_is_no_registry_and_none_is_made(data_directory):

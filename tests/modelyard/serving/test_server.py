@@ -145,7 +145,8 @@ def answers_of(registry, version, requests):
 def test_a_version_whose_gate_failed_is_refused(server, registry):
     registry.promote(3)
     wait_until(lambda: server.metric("versions_refused_total", 'version="3"', 'reason="gate"') >= 1)
-    assert server.client.get("/readyz").json()["projects"][PROJECT] == {"version": "1"}
+    ready = server.client.get("/readyz").json()["projects"][PROJECT]
+    assert (ready["version"], "Version 3 was refused" in ready["degraded"]) == ("1", True)
     assert "gate" in server.client.get(ROUTE).json()["refused"]["3"]
     (line,) = [line for line in server.log_lines() if line.get("reason") == "gate"]
     assert (line["level"], line["version"], line["serving"]) == ("error", "3", "1")
@@ -186,7 +187,7 @@ def test_a_version_that_answers_nonsense_is_refused(server, registry):
     with registry.here():
         sick = load(registry.files(2))
     with torch.no_grad():
-        sick.network.answer.bias.fill_(float("nan"))
+        sick.network.output.bias.fill_(float("nan"))
     version = registry.add(sick)
     registry.promote(version)
     wait_until(lambda: server.metric("versions_refused_total", f'version="{version}"', 'reason="smoke"') >= 1)
@@ -283,3 +284,33 @@ def test_workers_share_the_port_and_the_counters_and_end_together(registry, tmp_
         assert server.metric("requests_total", 'route="predict"', 'status="200"') == answered > 0
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0, server.errors.read_text()
+
+
+def test_a_damaged_champion_and_a_deleted_registry_end_no_service(registry, tmp_path):
+    from modelyard.model_registry.promotion import promote
+
+    with registry.here():
+        promote(PROJECT, "1")
+        promote(PROJECT, "2")
+        version = registry.add(registry.models[2])
+        promote(PROJECT, str(version))
+    (weights,) = registry.files(version).rglob("network.safetensors")
+    weights.write_bytes(weights.read_bytes()[:100])
+    with running_server(registry.data, tmp_path) as server:
+        server.wait_for(2)
+        ready = server.client.get("/readyz")
+        assert (ready.status_code, f"Version {version} was refused" in ready.text) == (200, True)
+        assert server.metric("degraded", f'project="{PROJECT}"') == 1
+        database, aside = registry.data / "mlflow.db", tmp_path / "mlflow.db"
+        shutil.move(database, aside)
+        try:
+            wait_until(lambda: server.metric("registry_up") == 0)
+            time.sleep(5)
+            assert predict_once(server, registry).headers["x-model-version"] == "2"
+            assert not database.exists()
+        finally:
+            shutil.move(aside, database)
+        wait_until(lambda: server.metric("registry_up") == 1)
+        registry.promote(1)
+        server.wait_for(1)
+        assert "degraded" not in server.client.get("/readyz").text
