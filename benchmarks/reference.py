@@ -28,7 +28,7 @@ from modelyard.public_data.catalogue import PublicDataset, Result, load_catalogu
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 IMAGES = ROOT / "docs" / "images"
-REPRINTED = ("where_it_looks.png", "where_it_is_unsure.png", "most_unsure.png", "piano_rolls.png")
+REPRINTED = ("grad_cam.png", "least_sure.png", "piano_rolls.png")
 """Figures that reprint examples of a data set: those of public data are not ours to publish."""
 MARKED = re.compile(r"<!-- results -->\n.*?<!-- /results -->", re.DOTALL)
 
