@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from modelyard.tasks.figures import COLOURS, gallery
+from modelyard.tasks.figures import gallery, picture
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -50,11 +49,8 @@ def least_sure(
     """
     figure, places = gallery(3, 6, title)
     for place, row in zip(places, np.argsort(margin, kind="stable")[: len(places)], strict=False):
-        _show(place, pictures[row])
-        is_wrong = is_predicted[row] != is_positive[row]
-        place.set_title(
-            f"{classes[int(is_positive[row])]}, p {probability[row]:.0%}", color=COLOURS[1] if is_wrong else "black"
-        )
+        caption = f"{classes[int(is_positive[row])]}, p {probability[row]:.0%}"
+        picture(place, pictures[row], caption, is_wrong=bool(is_predicted[row] != is_positive[row]))
     return figure
 
 
@@ -84,11 +80,7 @@ def grad_cam_by_outcome(
         if not len(rows):
             continue
         for place, row, warm in zip(places[6 * number :], rows, heat(rows), strict=False):
-            height, width = pictures.shape[1:3]
-            _show(place, pictures[row])
-            extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-            place.imshow(warm, cmap="inferno", alpha=0.5 * warm, vmin=0, vmax=1, extent=extent)
-            place.set_title(f"{name}, p {probability[row]:.0%}")
+            picture(place, pictures[row], f"{name}, p {probability[row]:.0%}", heat=warm)
     return figure
 
 
@@ -101,7 +93,3 @@ def mean_grad_cam(networks: Sequence[HasMaps], pictures: Tensor) -> NDArray[np.f
     heat = torch.stack([grad_cam(network, pictures) for network in networks]).mean(dim=0)
     values: NDArray[np.float32] = heat.numpy()
     return values
-
-
-def _show(place: Axes, picture: Pixels) -> None:
-    place.imshow(picture, cmap="gray", vmin=0, vmax=255)
