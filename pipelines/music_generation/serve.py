@@ -86,13 +86,17 @@ def answer(model: MusicModel, frame: pl.DataFrame) -> pl.DataFrame:
         frame: What :func:`decode` returns.
 
     Returns:
-        Row for row: what :func:`predict` says of the beginning, ``continuation`` (a flat roll), and
-        ``n_copied_count``, its longest run of frames that a training piece has, too.
+        Row for row: ``nll_per_frame`` of the beginning (null for a single frame), ``continuation`` (a flat roll), and
+        ``n_copied_count``, its longest run of frames that a training piece has, too. None is called as a column of
+        :func:`predict`: monitoring would compare sums over short beginnings with those over whole pieces.
     """
+    beginning = predict(model, frame).select(
+        nll_per_frame=pl.when(pl.col("n_predicted_count") > 0).then(pl.col("nll_nats") / pl.col("n_predicted_count"))
+    )
     continuations = [np.stack(list(_continuation(model, row))) for row in frame.iter_slices(1)]
     copied = [model.corpus.longest_common_run(roll) for roll in continuations]
     columns = [column_of(continuations, "continuation"), pl.Series("n_copied_count", copied, dtype=pl.Int64)]
-    return predict(model, frame).hstack(columns)
+    return beginning.hstack(columns)
 
 
 def stream(model: MusicModel, frame: pl.DataFrame) -> Iterator[str]:
@@ -120,7 +124,7 @@ def encode(answers: pl.DataFrame) -> list[MusicResponse]:
         MusicResponse(
             midi=base64.b64encode(to_midi(continuation)).decode(),
             frames=_words(continuation),
-            nll_per_frame=row["nll_nats"] / row["n_predicted_count"] if row["n_predicted_count"] else None,
+            nll_per_frame=row["nll_per_frame"],
             n_copied_frames=row["n_copied_count"],
         )
         for row, continuation in zip(answers.iter_rows(named=True), rolls_of(answers, "continuation"), strict=True)

@@ -26,6 +26,11 @@ def test_a_request_is_answered_alone_as_beside_others(trained):
     assert (len(first.frames), len(second.frames), second.nll_per_frame) == (32, 8, None)
 
 
+def test_an_answer_has_no_column_that_monitoring_would_take_for_a_whole_pieces(trained):
+    found = answer(trained.model, decode([SHORT]))
+    assert not set(found.columns) & set(trained.predictions.columns)
+
+
 def test_the_midi_file_plays_the_frames(trained):
     (response,) = answered(trained.model, EXAMPLE)
     composed = roll_of([list(map(int, frame.split())) for frame in response.frames])
