@@ -128,7 +128,8 @@ def _headline(result: dict[str, Any]) -> str:
 
 def _chosen(result: dict[str, Any]) -> str:
     """The primary metric and at most six others beside the trivial floor."""
-    shown = result.get("shown") or [result["primary"]]
+    others = [name for name in result["metrics"] if name != result["primary"]]
+    shown = result.get("shown") or [result["primary"], *others[:6]]  # older results do not say which
     return _against_floor(result, {name: result["metrics"][name] for name in shown})
 
 
