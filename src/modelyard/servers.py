@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Literal
 
 from modelyard.errors import BusyError, ModelyardError
 from modelyard.files import writing
 from modelyard.paths import repository
+from modelyard.rotated_logs import cut_if_large, keep_earlier
 
 HOST = "127.0.0.1"
 _LOOK_EVERY_S = 0.2
@@ -128,7 +128,9 @@ def run_together(servers: Sequence[Server], logs: Path, say: Callable[[str], Non
         try:
             for server in servers:
                 log = _log_of(server, logs)
-                running.append(_Process(server, log, _start(server, log, "wb"), time.monotonic()))
+                with writing(log):
+                    keep_earlier(log)
+                running.append(_Process(server, log, _start(server, log), time.monotonic()))
             _watch(running, say, is_stopped)
         finally:
             say("ending …")
@@ -147,6 +149,8 @@ def _watch(running: Sequence[_Process], say: Callable[[str], None], is_stopped: 
             elif not one.has_answered and _answers(one.server):
                 one.has_answered = True
                 say(f"{one.server.name:<16}{_link(one.server)}")
+            with contextlib.suppress(OSError):  # a full disk: the servers go on
+                cut_if_large(one.log)
             lived_s = time.monotonic() - one.started_at
             one.has_settled |= lived_s > _SETTLED_S if one.server.port is None else one.has_answered
             if one.restart_at is None and lived_s > _LONGEST_PAUSE_S:
@@ -176,15 +180,15 @@ def _handle_end(one: _Process, say: Callable[[str], None]) -> None:
 
 def _start_again(one: _Process) -> None:
     if one.restart_at is not None and time.monotonic() >= one.restart_at:
-        one.process, one.started_at = _start(one.server, one.log, "ab"), time.monotonic()
+        one.process, one.started_at = _start(one.server, one.log), time.monotonic()
         one.restart_at = None
 
 
-def _start(server: Server, log: Path, mode: Literal["wb", "ab"]) -> "subprocess.Popen[bytes]":
+def _start(server: Server, log: Path) -> "subprocess.Popen[bytes]":
     """Starts a server in its own session, so that Ctrl-C reaches only this process, which then ends the others."""
     with writing(log):
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open(mode) as output:
+        with log.open("ab") as output:
             return subprocess.Popen(
                 server.command,
                 cwd=repository(),
