@@ -161,9 +161,7 @@ def _trained(small: SmallFit, home: Path) -> Trained:
 
 def _loaded(small: SmallFit, home: Path) -> Trained:
     reports = [(step, value) for step, value in json.loads((home / "reports.json").read_text())]
-    examples, predictions = (
-        pl.read_ipc(home / f"{name}.arrow", memory_map=False) for name in ("examples", "predictions")
-    )
+    examples, predictions = (pl.read_ipc(home / f"{name}.arrow") for name in ("examples", "predictions"))
     return Trained(
         examples, small.project.model_format.load(home / "model"), reports, predictions, home / "checkpoints"
     )
