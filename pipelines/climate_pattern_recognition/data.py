@@ -1,7 +1,7 @@
 """Forecasts of an oscillation: each row is an issue time, a lead, and the outcome."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import Field, field_validator, model_validator
 
 from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.own_data.cells import SEPARATOR
 from modelyard.own_data.format import TableFormat
 from modelyard.own_data.table import read_own_table
 from modelyard.parameters import Parameters, SourceParameters
@@ -286,7 +287,23 @@ def _own(params: IngestParameters) -> pl.DataFrame:
     if "series" not in table.columns:
         table = table.with_columns(pl.lit(params.name or path.stem).alias("series"))
     is_code = pl.col(pl.Float64).is_in(list(params.missing_codes))
-    return table.drop("split", strict=False).with_columns(pl.when(~is_code).then(pl.col(pl.Float64)))
+    table = table.drop("split", strict=False).with_columns(pl.when(~is_code).then(pl.col(pl.Float64)))
+    return _without_future(table, datetime.now(UTC))
+
+
+def _without_future(table: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Returns rows of which none is later than ``now``: a later one loses its time, with the reason.
+
+    A year with two digits becomes 2068 in many programs, and one such row would move the split of all others. Dates are
+    taken as written, so the day of the easternmost zone is not in the future yet.
+    """
+    is_future = (pl.col("event_time") > now + timedelta(days=1)).fill_null(False)
+    reason = pl.format("event_time: {} lies in the future", pl.col("event_time").dt.strftime("%Y-%m-%d"))
+    both = pl.concat_str(["parse_errors", reason], separator=SEPARATOR, ignore_nulls=True)
+    return table.with_columns(
+        parse_errors=pl.when(is_future).then(both).otherwise("parse_errors"),
+        event_time=pl.when(~is_future).then("event_time"),
+    )
 
 
 def expectations(params: IngestParameters) -> "list[gxe.Expectation]":

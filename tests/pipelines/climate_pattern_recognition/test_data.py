@@ -66,6 +66,17 @@ def test_copies_and_rows_without_a_time_are_rejected_with_their_reason_and_chang
     assert records.filter(~is_rejected).equals(own(tmp_path / "a.csv", table))
 
 
+def test_months_of_the_future_are_rejected_and_move_no_split(tmp_path):
+    table = months()
+    future = table.tail(3).with_columns(pl.col("event_time").dt.offset_by("100y"))
+    records = own(tmp_path / "a.csv", pl.concat([table, future]))
+    is_rejected = pl.col("parse_errors").is_not_null()
+    rejected = records.filter(is_rejected)
+    assert rejected.height == 3
+    assert rejected["parse_errors"].str.contains("lies in the future").all()
+    assert records.filter(~is_rejected).equals(own(tmp_path / "a.csv", table))
+
+
 def test_two_values_for_one_month_are_refused_by_name(tmp_path):
     twice = pl.concat([months(), months()[30:31].with_columns(first_index=pl.lit(9.5))])
     with pytest.raises(DataContractError, match=r"different values for 1 steps, first at 1982-07-01"):
