@@ -152,8 +152,8 @@ def test_a_person_moves_the_alias_in_the_mlflow_ui_and_the_running_server_follow
         page.screenshot(path=shots / "promotion-done.png")
         assert _ask(addresses["serve"]) == "2"
         page.goto(f"{addresses['dagster']}/automation")
-        for automation in ("calendar", "drift", "missed", "new_data", "watch"):
-            page.get_by_text(f"{PROJECT}_{automation}").first.wait_for()
+        for automation in (f"{PROJECT}_calendar", "drift", "missed", "new_data", "watch"):
+            page.get_by_text(automation, exact=True).first.wait_for()
         page.get_by_text(re.compile(r"^(At|Every) ")).first.wait_for()  # the rows' details come after their names
         assert page.get_by_role("dialog").count() == 0, "nothing lies over the page"
         page.screenshot(path=shots / "retraining-dagster.png")
