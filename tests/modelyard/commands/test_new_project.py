@@ -191,7 +191,8 @@ def test_the_command_line_makes_a_project_that_keeps_the_contract_and_runs(comma
     assert ran.returncode == 0, ran.stderr
     metrics = json.loads((mlflow_database / "08_reporting" / "toy_rentals" / "metrics.json").read_text())
     assert metrics.keys() == {
-        "project", "source", "data_digest", "code", "n_test", "metrics", "floor", "champion", "gate", "model_version",
+        "project", "source", "data_digest", "code", "n_test", "shown", "metrics", "floor", "champion", "gate",
+        "model_version",
     }  # fmt: skip
     assert metrics["project"] == "toy_rentals"
     assert metrics["gate"]["passed"], metrics["gate"]

@@ -69,6 +69,7 @@ def test_the_metrics_document_has_the_promised_shape(reporting):
         "data_digest",
         "code",
         "n_test",
+        "shown",
         "metrics",
         "floor",
         "champion",
