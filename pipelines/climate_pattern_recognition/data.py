@@ -10,9 +10,9 @@ from pydantic import Field, field_validator, model_validator
 
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.own_data.cells import SEPARATOR
-from modelyard.own_data.format import TableFormat
+from modelyard.own_data.format import TableSourceParameters
 from modelyard.own_data.table import read_own_table
-from modelyard.parameters import Parameters, SourceParameters
+from modelyard.parameters import Parameters
 from modelyard.records import Column, Contract
 from modelyard.tasks.series.leads import with_outcomes
 from modelyard.tasks.series.splits import split_by_target
@@ -106,7 +106,7 @@ class PeriodParameters(Parameters):
     valid_share: float = Field(0.25, gt=0, lt=1, description="Share of the time before the test that validates.")
 
 
-class IngestParameters(SourceParameters):
+class IngestParameters(TableSourceParameters):
     """Where the series comes from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")
@@ -115,7 +115,6 @@ class IngestParameters(SourceParameters):
     )
     simulation: SimulationParameters = Field(SimulationParameters(), description="The simulated oscillation.")
     path: str = Field("", description="Own data: a CSV or Parquet file with a row for each month, week or day.")
-    table_format: TableFormat = Field(TableFormat(), description="Own data: how its cells are written.")
     oscillation: Name = Field(
         "enso",
         description="Own data: what they are. mjo (days), enso, carbon_dioxide, temperature (months): anomalies."
@@ -281,7 +280,7 @@ def _own(params: IngestParameters) -> pl.DataFrame:
         path,
         replace(_SERIES, columns=wanted),
         params.columns,
-        table_format=params.table_format,
+        table_format=params.format,
         as_written=("event_time",),  # a series has its days and months where it was measured
     )
     if "series" not in table.columns:

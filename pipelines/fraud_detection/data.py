@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.files import atomic_file
-from modelyard.own_data.format import TableFormat
+from modelyard.own_data.format import TableSourceParameters
 from modelyard.own_data.table import read_own_table
-from modelyard.parameters import Parameters, SourceParameters
+from modelyard.parameters import Parameters
 from modelyard.paths import data_directory
 from modelyard.records import Column, Contract
 from pipelines.fraud_detection.simulator import simulate
@@ -123,7 +123,7 @@ class PeriodParameters(Parameters):
         return timedelta(days=self.train_days + self.delay_days + self.test_days)
 
 
-class IngestParameters(SourceParameters):
+class IngestParameters(TableSourceParameters):
     """Where transactions come from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")
@@ -131,7 +131,6 @@ class IngestParameters(SourceParameters):
         "fraud_handbook_transactions", description="Public data set."
     )
     simulation: SimulationParameters = Field(SimulationParameters(), description="The simulated world.")
-    format: TableFormat = Field(TableFormat(), description="Own data: how numbers, times and truth are written.")
     timezone: str | None = Field(None, description="Own data: IANA zone of times without an offset.")
     periods: PeriodParameters = Field(
         PeriodParameters(), description="The split; public data bring all but `valid_days` along."

@@ -11,9 +11,9 @@ import polars as pl
 from pydantic import Field
 
 from modelyard.errors import ConfigurationError, DataContractError
-from modelyard.own_data.format import TableFormat
+from modelyard.own_data.format import TableSourceParameters
 from modelyard.own_data.table import read_own_table
-from modelyard.parameters import Parameters, SourceParameters
+from modelyard.parameters import Parameters
 from modelyard.records import Column, Contract
 from pipelines.stock_market_prediction.bars import CLOSE, TargetParameters, records_of
 from pipelines.stock_market_prediction.simulator import SimulationParameters, simulate
@@ -94,7 +94,7 @@ class PeriodParameters(Parameters):
     )
 
 
-class IngestParameters(SourceParameters):
+class IngestParameters(TableSourceParameters):
     """Where daily bars come from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")
@@ -104,7 +104,6 @@ class IngestParameters(SourceParameters):
     simulation: SimulationParameters = Field(SimulationParameters(), description="The simulated market.")
     target: TargetParameters = Field(TargetParameters(), description="What is to be foreseen.")
     periods: PeriodParameters = Field(PeriodParameters(), description="The split of simulated and own bars.")
-    format: TableFormat = Field(TableFormat(), description="Own data: how numbers, times and truth are written.")
     timezone: str = Field(
         "America/New_York", description="Own data: IANA zone of the exchange; a bar's day is the day there."
     )

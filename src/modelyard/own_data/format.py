@@ -1,10 +1,10 @@
-"""How the cells of a user's file are written, where it is not the usual way."""
+"""How the cells of a user's table are written, and the ingest parameters of projects that read one."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from modelyard.parameters import Parameters
+from modelyard.parameters import Parameters, SourceParameters
 
 
 class TableFormat(Parameters):
@@ -25,3 +25,9 @@ class TableFormat(Parameters):
         ("", "na", "n/a", "nan", "null", "none", "<na>", "#n/a", "\\n", "-"),
         description="Spellings of a missing value in columns that are no text, in any letter case.",
     )
+
+
+class TableSourceParameters(SourceParameters):
+    """Where records come from, for projects whose own data are a table; messages name ``ingest.format``."""
+
+    format: TableFormat = Field(TableFormat(), description="Own data: how numbers, times and truth are written.")

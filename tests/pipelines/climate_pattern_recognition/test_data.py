@@ -172,7 +172,7 @@ def test_a_river_level_as_a_german_office_writes_it(tmp_path):
         path=str(tmp_path / "a.csv"),
         oscillation="daily",
         columns={"event_time": "datum", "first_index": "wasserstand"},
-        table_format=TableFormat(date_format="%d.%m.%Y", decimal=","),
+        format=TableFormat(date_format="%d.%m.%Y", decimal=","),
         leads=(1,),
     )
     records = ingest(params)

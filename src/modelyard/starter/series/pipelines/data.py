@@ -10,8 +10,8 @@ import polars as pl
 from pydantic import Field
 
 from modelyard.errors import ConfigurationError
+from modelyard.own_data.format import TableSourceParameters
 from modelyard.own_data.table import read_own_table
-from modelyard.parameters import SourceParameters
 from modelyard.records import Column, Contract
 from modelyard.tasks.series.leads import with_outcomes
 from modelyard.tasks.series.splits import split_by_target
@@ -56,7 +56,7 @@ _OWN = replace(
 """The columns of a user's own table, which has a row for each day of a hall."""
 
 
-class IngestParameters(SourceParameters):
+class IngestParameters(TableSourceParameters):
     """Where the series come from. There is no well-known public data set for this toy, so none is offered."""
 
     source: Literal["simulated", "own"] = Field("simulated", description="Which source.")
@@ -82,7 +82,10 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
     if params.source == "simulated":
         days, where = simulate(params.simulation), "the simulation"
     elif params.path:
-        days, where = read_own_table(Path(params.path), _OWN, params.columns, params.timezone), params.path
+        days, where = (
+            read_own_table(Path(params.path), _OWN, params.columns, params.timezone, params.format),
+            params.path,
+        )
     else:
         raise ConfigurationError(
             "No own data are named.",

@@ -9,8 +9,8 @@ import polars as pl
 from pydantic import Field
 
 from modelyard.errors import ConfigurationError
+from modelyard.own_data.format import TableSourceParameters
 from modelyard.own_data.table import read_own_table
-from modelyard.parameters import SourceParameters
 from modelyard.records import Column, Contract
 from pipelines.starter_project.simulator import SimulationParameters, simulate
 
@@ -45,7 +45,7 @@ RULE_OF_THUMB = "age_d"
 """The one column that a person without a model would look at."""
 
 
-class IngestParameters(SourceParameters):
+class IngestParameters(TableSourceParameters):
     """Where readings come from. There is no well-known public data set for this toy, so none is offered."""
 
     source: Literal["simulated", "own"] = Field("simulated", description="Which source.")
@@ -74,7 +74,7 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
             where="starter_project.ingest.path",
             way_out="set it to a CSV or Parquet file, or choose source: simulated",
         )
-    return read_own_table(Path(params.path), CONTRACT, params.columns, params.timezone)
+    return read_own_table(Path(params.path), CONTRACT, params.columns, params.timezone, params.format)
 
 
 def expectations(params: IngestParameters) -> list[Expectation]:

@@ -10,8 +10,8 @@ import polars as pl
 from pydantic import Field
 
 from modelyard.errors import ConfigurationError
+from modelyard.own_data.format import TableSourceParameters
 from modelyard.own_data.table import read_own_table
-from modelyard.parameters import SourceParameters
 from modelyard.records import Column, Contract, Media
 from modelyard.tasks.classification import class_balance_expectations
 from modelyard.tasks.text.word_tokenizer import split_words
@@ -47,7 +47,7 @@ RULE_OF_THUMB = "n_words_count"
 """The one column that a person without a model would look at."""
 
 
-class IngestParameters(SourceParameters):
+class IngestParameters(TableSourceParameters):
     """Where notes come from. There is no well-known public data set for this toy, so none is offered."""
 
     source: Literal["simulated", "own"] = Field("simulated", description="Which source.")
@@ -74,7 +74,7 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
     if params.source == "simulated":
         rows = simulate(params.simulation).drop("true_risk")
     elif params.path:
-        rows = read_own_table(Path(params.path), _OWN, params.columns, params.timezone)
+        rows = read_own_table(Path(params.path), _OWN, params.columns, params.timezone, params.format)
     else:
         raise ConfigurationError(
             "No own data are named.",
