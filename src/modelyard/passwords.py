@@ -4,7 +4,7 @@ import logging
 import re
 from typing import Any
 
-_WITH_PASSWORD = re.compile(r"(?P<before>\w[\w+.-]*://[^\s/:@'\"]*):(?P<password>[^\s/@'\"]+)@")
+_WITH_PASSWORD = re.compile(r"(?P<before>\w[\w+.-]*://[^\s/:@'\"]*):(?P<password>[^\s/'\"]+)@")
 
 
 def masked(text: str) -> str:

@@ -15,6 +15,7 @@ ADDRESSES = (
     f"postgresql+psycopg://user:{SECRET}@host:5432/db",
     f"redis://:{SECRET}@host:6379/0",
     f"s3://key:{SECRET}@bucket",
+    f"https://user:p@{SECRET}@mirror.example/data",
 )
 
 
