@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _CHUNK = 20_000
-_N_NAMED = 5
 
 
 class Served(NamedTuple):
