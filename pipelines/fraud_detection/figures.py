@@ -57,7 +57,6 @@ def _precision_recall(rows: pl.DataFrame) -> Figure:
     precision_recall(place, rows["is_fraud"].to_numpy(), {name: rows[key].to_numpy() for key, name in names.items()})
     place.set(xlabel="share of the frauds found", ylabel="share of frauds among those flagged")
     place.set_title("Precision and recall on the test rows")
-    place.legend(loc="lower center", bbox_to_anchor=(0.57, 0.04))
     return figure
 
 
