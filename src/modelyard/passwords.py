@@ -24,13 +24,16 @@ def masked_values(values: Any) -> Any:
 
 
 class MaskPasswords(logging.Filter):
-    """Masks the message of every record that a handler writes."""
+    """Masks the message and the traceback of every record that a handler writes."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Replaces message and arguments by the masked message, if there is anything to mask."""
+        """Replaces message, arguments and traceback by masked text, if there is anything to mask."""
         message = record.getMessage()
         if (hidden := masked(message)) != message:
             record.msg, record.args = hidden, None
+        if record.exc_info:
+            # Formatters take this text instead of formatting the traceback, which ends with the error's own message.
+            record.exc_text = masked(record.exc_text or logging.Formatter().formatException(record.exc_info))
         return True
 
 

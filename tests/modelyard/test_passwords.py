@@ -7,6 +7,7 @@ import pytest
 
 from modelyard.errors import DataContractError
 from modelyard.passwords import MaskPasswords, masked, masked_values
+from modelyard.serving.logs import JsonLines
 from modelyard.tracking import journal
 
 SECRET = "hunter2"
@@ -42,6 +43,18 @@ def test_log_records_are_masked(caplog):
     logging.getLogger("modelyard.test").warning("fetching from %s", ADDRESSES[0])
     assert SECRET not in caplog.text
     assert "mirror.example" in caplog.text
+
+
+def test_a_traceback_in_a_log_is_masked(caplog):
+    caplog.handler.addFilter(MaskPasswords())
+    try:
+        raise OSError(f"no answer from {ADDRESSES[0]}")
+    except OSError:
+        logging.getLogger("modelyard.test").exception("the registry cannot be read")
+    assert "OSError: no answer from https://user:***@mirror.example/data" in caplog.text
+    assert SECRET not in caplog.text
+    record = logging.makeLogRecord({"exc_info": (OSError, OSError(ADDRESSES[1]), None), "msg": "again"})
+    assert SECRET not in JsonLines().format(record)
 
 
 def test_the_tracking_journal_holds_no_password(data_directory, monkeypatch):

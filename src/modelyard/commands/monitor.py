@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,11 +121,29 @@ def _parameters(project: str, env: str | None) -> "MonitorParameters":
     Raises:
         ConfigurationError: A value is not allowed, or the environment does not exist.
     """
-    from kedro.config import OmegaConfigLoader
     from pydantic import ValidationError
 
     from modelyard.errors import ConfigurationError
     from modelyard.monitoring.reference import MonitorParameters
+
+    try:
+        return MonitorParameters.model_validate(_configuration(env).get(project, {}).get("monitor") or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join([project, "monitor", *map(str, first["loc"])])
+        raise ConfigurationError(f"{first['msg']}.", where=name, way_out="docs/monitoring.md") from error
+
+
+@cache
+def _configuration(env: str | None) -> dict[str, Any]:
+    """Returns the parameters of all projects; several projects of one command share them.
+
+    Raises:
+        ConfigurationError: The environment does not exist.
+    """
+    from kedro.config import OmegaConfigLoader
+
+    from modelyard.errors import ConfigurationError
     from modelyard.paths import repository
     from modelyard.settings import CONFIG_LOADER_ARGS
 
@@ -133,13 +152,8 @@ def _parameters(project: str, env: str | None) -> "MonitorParameters":
         known = sorted(path.name for path in folder.iterdir() if path.is_dir())
         raise ConfigurationError(f"There is no environment '{env}'.", where=str(folder), way_out=", ".join(known))
     settings: Any = CONFIG_LOADER_ARGS
-    loader = OmegaConfigLoader(conf_source=str(folder), env=env, **settings)
-    try:
-        return MonitorParameters.model_validate(loader["parameters"].get(project, {}).get("monitor") or {})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join([project, "monitor", *map(str, first["loc"])])
-        raise ConfigurationError(f"{first['msg']}.", where=name, way_out="docs/monitoring.md") from error
+    found: dict[str, Any] = OmegaConfigLoader(conf_source=str(folder), env=env, **settings)["parameters"]
+    return found
 
 
 def _show(verdict: Mapping[str, Any], folder: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from modelyard.back_ends.environment import shown
 from modelyard.errors import StorageError
 from modelyard.model_registry.versions import CHALLENGER, CHAMPION, HISTORY_TAG
 from modelyard.tracking.mlflow_store import tracking_uri
@@ -86,7 +87,7 @@ class RegistryView:
         if not found and self._has_had_aliases and not self._has_models():
             raise StorageError(
                 "The registry had versions and is empty now.",
-                where=_without_secret(self._uri),
+                where=shown(self._uri),
                 way_out="restore MLflow's database; what is loaded goes on serving",
             )
         self._has_had_aliases |= bool(found)
@@ -124,7 +125,7 @@ class RegistryView:
             )
         rows = self._rows(_VERSION, name=project, version=int(version))
         if not rows:
-            raise StorageError(f"{project} has no version {version}.", where=_without_secret(self._uri))
+            raise StorageError(f"{project} has no version {version}.", where=shown(self._uri))
         source, location = rows[0]
         tags = {key: value or "" for key, value in self._rows(_TAGS, name=project, version=int(version))}
         return Candidate(project=project, version=version, source=source, location=location or source, tags=tags)
@@ -151,7 +152,7 @@ class RegistryView:
         from sqlalchemy.pool import NullPool
 
         if self._is_missing():  # connecting would make an empty file in its place
-            raise StorageError("The registry is not there.", where=_without_secret(self._uri))
+            raise StorageError("The registry is not there.", where=shown(self._uri))
         try:
             if self._engine is None:
                 self._engine = create_engine(self._uri, poolclass=NullPool)
@@ -160,7 +161,7 @@ class RegistryView:
         except SQLAlchemyError as error:
             raise StorageError(
                 f"The registry cannot be read: {str(error).splitlines()[0]}",
-                where=_without_secret(self._uri),
+                where=shown(self._uri),
                 way_out="see that the database can be reached; what is loaded goes on serving",
             ) from error
 
@@ -176,8 +177,3 @@ def files_of(candidate: Candidate) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory() as temporary:
         yield download_version(candidate.project, candidate.version, Path(temporary))
-
-
-def _without_secret(uri: str) -> str:
-    parts = urlsplit(uri)
-    return uri if not parts.password else uri.replace(f":{parts.password}@", ":***@")

@@ -70,7 +70,6 @@ def create_version(store: "MlflowClient", project: str, data: "Registration") ->
     from mlflow.exceptions import MlflowException
 
     from modelyard.model_registry import mlflow_model
-    from modelyard.model_registry.registration import write_reference
     from modelyard.tracking.mlflow_store import experiment_id
 
     try:

@@ -37,7 +37,7 @@ def load_version(project: str, version: str) -> Any:
     from modelyard.model_registry.mlflow_model import load
 
     with tempfile.TemporaryDirectory() as temporary:
-        return load(*_files(project, version, Path(temporary)))
+        return load(*version_files(project, version, Path(temporary)))
 
 
 def check_version_files(project: str, version: str) -> None:
@@ -52,7 +52,7 @@ def check_version_files(project: str, version: str) -> None:
 
     with tempfile.TemporaryDirectory() as temporary:
         try:
-            files = _files(project, version, Path(temporary))
+            files = version_files(project, version, Path(temporary))
         except (MlflowException, OSError) as error:
             raise StorageError(
                 f"The files of {project} version {version} cannot be read.",
@@ -62,7 +62,7 @@ def check_version_files(project: str, version: str) -> None:
         check_files(*files)
 
 
-def _files(project: str, version: str, folder: Path) -> tuple[Path, str]:
+def version_files(project: str, version: str, folder: Path) -> tuple[Path, str]:
     """Returns the folder of a version's downloaded files and the digest that the registry has of them."""
     from modelyard.model_registry.mlflow_model import FILES_TAG
     from modelyard.tracking.mlflow_store import client, download_version

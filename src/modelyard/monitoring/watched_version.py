@@ -85,9 +85,8 @@ def watched_version(project: str, version: str | None) -> Iterator[WatchedVersio
     """
     from mlflow.exceptions import MlflowException
 
-    from modelyard.model_registry.mlflow_model import FILES_TAG
-    from modelyard.model_registry.versions import CHAMPION, version_by_alias
-    from modelyard.tracking.mlflow_store import client, download_version, readable_failures, shown_uri
+    from modelyard.model_registry.versions import CHAMPION, version_by_alias, version_files
+    from modelyard.tracking.mlflow_store import client, readable_failures, shown_uri
 
     with tempfile.TemporaryDirectory(prefix="monitor-") as temporary, readable_failures():
         if version is None:
@@ -100,8 +99,7 @@ def watched_version(project: str, version: str | None) -> Iterator[WatchedVersio
                 )
             version = champion.version
         try:
-            digest = client().get_model_version(project, version).tags.get(FILES_TAG, "")
-            folder = download_version(project, version, Path(temporary))
+            folder, digest = version_files(project, version, Path(temporary))
         except MlflowException as error:
             raise ConfigurationError(
                 f"{project} has no version {version}.", where=shown_uri(), way_out="mlflow ui shows the versions"

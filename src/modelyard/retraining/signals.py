@@ -166,18 +166,20 @@ def _locked() -> Mapping[str, str]:
     """Returns the digest of each public data set that ``conf/dvc.lock`` holds."""
     path = repository() / "conf" / "dvc.lock"
     stamp = _stamp([path] if path.exists() else [])
-    if stamp not in _LOCKED:
+    known = _LOCKED.get(stamp)
+    if known is None:
         import yaml
 
         stages = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("stages", {}) if stamp else {}
-        _LOCKED.clear()
-        _LOCKED[stamp] = {
+        known = {
             name.removeprefix("fetch@"): str(out["md5"])
             for name, stage in stages.items()
             for out in stage.get("outs", [])
             if "md5" in out
         }
-    return _LOCKED[stamp]
+        _LOCKED.clear()  # another thread may be here as well, so what is returned is not read from it again
+        _LOCKED[stamp] = known
+    return known
 
 
 def _digest_of(path: Path) -> str | None:

@@ -152,11 +152,13 @@ class RequestLog:
             entry = self._waiting.popleft()
             self._waiting_rows -= entry.inputs.height
             try:
-                tables.append(rows_of(self._project, entry))
-                media.append(media_of(self._project, entry))
+                kept, sampled = rows_of(self._project, entry), media_of(self._project, entry)
             except Exception:  # a table that Arrow cannot write: the others are still to be written
                 self._count("dropped", entry.inputs.height)
                 logger.exception("an answer could not be logged", extra={"project": self._project.name})
+                continue
+            tables.append(kept)
+            media.append(sampled)
         rows = sum(table.height for table in tables)
         try:
             if rows:
@@ -165,10 +167,13 @@ class RequestLog:
                 self._count("written", rows)
             if self._segment and self._segment.is_due(self._limits):
                 self._rotate()
-            self._write_media([table for table in media if table.height])
         except OSError as error:
             self._count("dropped", rows)
             logger.error("the request log cannot be written: %s", error, extra={"project": self._project.name})
+        try:
+            self._write_media([table for table in media if table.height])
+        except Exception:  # a full disk or a table that Parquet cannot hold must not end the thread that logs
+            logger.exception("a sample of media could not be kept", extra={"project": self._project.name})
 
     def _write_media(self, tables: list[pl.DataFrame]) -> None:
         if tables:

@@ -6,9 +6,11 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import anyio
 import polars as pl
 import pytest
 
+from modelyard.errors import StorageError
 from modelyard.project import LoggedMedia
 from modelyard.records import Media
 from modelyard.serving.log_segments import (
@@ -246,6 +248,25 @@ async def test_media_are_kept_where_a_project_asks_for_a_sample_and_nowhere_else
         assert sorted(media_folder("toy").glob("*")) == sorted(files)
         open_log(TOY).close()  # it asks for none any more
         assert list(media_folder("toy").glob("*")) == []
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("data_directory")
+async def test_media_that_cannot_be_kept_end_no_log(monkeypatch):
+    """A full disk for the sample of pictures: rows are still written, and counted once."""
+
+    def full(log, tables):
+        if tables:
+            raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(RequestLog, "_write_media", full)
+    project = replace(PICTURES, api=replace(PICTURES.api, logged_media=LoggedMedia(share=1.0, retention_days=7)))
+    async with toy_app((project,)) as app, client_of(app) as client:
+        app.state.services["toy"].champion = version(1, project=project)
+        for number in range(3):
+            await client.post("/v1/toy/predict", json=order(), headers={"X-Request-Id": f"request {number}"})
+            await anyio.sleep(0.3)  # each is written by itself
+    assert served().height == 3
 
 
 @pytest.mark.anyio
