@@ -75,8 +75,8 @@ def load_network(folder: Path, network: Network, name: str = "network") -> Netwo
     """
     from modelyard.training.weights import load_weights
 
-    _read(folder, f"{name}.safetensors")
-    load_weights(network, folder / f"{name}.safetensors")
+    content = _read(folder, f"{name}.safetensors")
+    load_weights(network, folder / f"{name}.safetensors", content)
     network.eval()
     return network
 

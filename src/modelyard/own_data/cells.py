@@ -127,6 +127,31 @@ def read_typed_cells(
     return None
 
 
+def unreadable_columns(records: pl.DataFrame) -> dict[str, list[str]]:
+    """Returns the columns that nobody can read, each with up to three of its problems.
+
+    Such a column has no value, and its cells are unreadable in more than half of the rows: one wrong format, not single
+    bad cells among missing ones, which go to quarantine with their rows.
+
+    Args:
+        records: Rows with :data:`PARSE_ERRORS`, as :func:`modelyard.own_data.table.read_own_table` gives them.
+    """
+    if PARSE_ERRORS not in records.columns or 2 * records[PARSE_ERRORS].count() <= records.height:
+        return {}
+    problems = records.select(pl.col(PARSE_ERRORS).str.split(SEPARATOR).alias("each")).explode("each")
+    named = problems.select(
+        name=pl.col("each").str.extract(r"^(\w+): "), problem=pl.col("each").str.replace(r"^\w+: ", "")
+    ).drop_nulls("name")
+    counted = named.group_by("name", maintain_order=True).agg(
+        n=pl.len(), examples=pl.col("problem").unique(maintain_order=True).head(3)
+    )
+    return {
+        name: examples
+        for name, n, examples in counted.iter_rows()
+        if 2 * n > records.height and not (name in records.columns and records[name].count())
+    }
+
+
 def quoted(text: pl.Expr) -> pl.Expr:
     """An expression for a cell in a message: in quotes, on one line, cut where it is long."""
     short = text.str.replace_all(r"\s+", " ").str.slice(0, _SHOWN_CHARACTERS)

@@ -27,6 +27,7 @@ from modelyard.own_data.cells import (
     problems_of,
     read_identifiers,
     read_typed_cells,
+    unreadable_columns,
 )
 from modelyard.own_data.format import TableFormat
 from modelyard.own_data.uneven_csv import read_uneven_csv
@@ -118,21 +119,20 @@ def read_own_table(
     problems = {name: column.problems for name, column in read.items()}
     broken_lines = cells[PARSE_ERRORS] if PARSE_ERRORS in cells.columns else None
     records = records.with_columns(_joined(problems, broken_lines))
-    _refuse_unreadable_columns(path, read, records)
+    _refuse_unreadable_columns(path, records)
     n_unreadable = records[PARSE_ERRORS].count()
     if n_unreadable:
         logger.warning("%s rows of %s have cells that cannot be read: quarantine", f"{n_unreadable:,}", path.name)
     return records
 
 
-def _refuse_unreadable_columns(path: Path, read: Mapping[str, Cells], records: pl.DataFrame) -> None:
-    found = {name: cells.problems.drop_nulls().unique(maintain_order=True) for name, cells in read.items()}
-    whole = {name: problems for name, problems in found.items() if problems.len() and not read[name].values.count()}
-    if not whole:
+def _refuse_unreadable_columns(path: Path, records: pl.DataFrame) -> None:
+    found = unreadable_columns(records)
+    if not found:
         return
-    lines = [f"'{name}': {'; '.join(problems.head(3).to_list())}" for name, problems in whole.items()]
+    lines = [f"'{name}': {'; '.join(problems)}" for name, problems in found.items()]
     raise UnreadableColumnsError(
-        f"No cell of {'these columns' if len(whole) > 1 else 'this column'} can be read: {' | '.join(lines)}.",
+        f"No cell of {'these columns' if len(found) > 1 else 'this column'} can be read: {' | '.join(lines)}.",
         where=str(path),
         way_out="set ingest.format (docs/data-contract.md, Your own data), or map another column with ingest.columns",
         records=records,
@@ -151,8 +151,7 @@ def _check_parameters(path: Path, contract: Contract, columns: Mapping[str, str]
                 where="ingest.columns",
                 way_out=f"map from the contract's names: {', '.join(names)}",
             )
-    zones = zoneinfo.available_timezones() - _NO_PLACES
-    if timezone is not None and timezone not in zones:
+    if timezone is not None and timezone not in (zones := zoneinfo.available_timezones() - _NO_PLACES):
         near = get_close_matches(timezone, zones, n=1)
         raise ConfigurationError(
             f"There is no time zone '{timezone}'." + (f" Did you mean '{near[0]}'?" if near else ""),
@@ -293,7 +292,7 @@ def _read_csv(path: Path, head: bytes, wanted: Mapping[str, str]) -> pl.DataFram
         # Every cell as a string: a type guessed from the first rows would turn a later bad cell into a failed read.
         with _panics_as_errors():
             table = pl.read_csv(source, separator=delimiter, infer_schema=False, skip_lines=n_above)
-            table.select(found)
+            table.select(found)  # raises where the fast reader has split the header otherwise
     except pl.exceptions.PolarsError as error:
         _check_is_utf8(path)
         logger.warning("%s is no regular CSV (%s); reading it line by line", path.name, str(error).splitlines()[0])
@@ -439,8 +438,7 @@ def _yaml(text: str) -> str:
 
 def _read_identifiers(path: Path, cells: pl.Series) -> Cells:
     typed = _read_column(path, cells, "string", None, _STANDARD, zone_free=False)
-    read = read_identifiers(typed.values)
-    return Cells(read.values, read.problems)
+    return read_identifiers(typed.values)
 
 
 def _read_column(

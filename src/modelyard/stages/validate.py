@@ -15,7 +15,7 @@ from pydantic import Field
 
 from modelyard.errors import DataContractError
 from modelyard.lineage.table_digest import table_digest
-from modelyard.own_data.cells import PARSE_ERRORS, SEPARATOR
+from modelyard.own_data.cells import PARSE_ERRORS, unreadable_columns
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.paths import data_directory
 from modelyard.project import Project
@@ -140,7 +140,9 @@ def validate(
     """
     records, schema_errors = conform(raw_records, contract)
     # A column that nobody can read is the one reason that helps; what follows from it would hide it.
-    schema_errors = unreadable_columns(raw_records) or schema_errors
+    unreadable = unreadable_columns(raw_records).items()
+    said = [f"no cell of column {name} can be read: {'; '.join(problems)}" for name, problems in unreadable]
+    schema_errors = said or schema_errors
     if schema_errors or records.is_empty():
         return _nothing_accepted(raw_records, contract, schema_errors or ["the source gave no rows"], params, about)
     applied = apply_releases(records, released, contract)
@@ -162,26 +164,6 @@ def validate(
         **about,
     }
     return _validated(accepted, rejected, summary, contract, params)
-
-
-def unreadable_columns(raw_records: pl.DataFrame) -> list[str]:
-    """In words, the columns of which no row could be read, with example cells and, where one is known, the way out."""
-    if PARSE_ERRORS not in raw_records.columns or raw_records[PARSE_ERRORS].null_count() or raw_records.is_empty():
-        return []
-    problems = (
-        raw_records.select(row=PARSE_ERRORS).with_columns(each=pl.col("row").str.split(SEPARATOR)).explode("each")
-    )
-    named = problems.with_columns(
-        name=pl.col("each").str.extract(r"^(\w+): "), problem=pl.col("each").str.replace(r"^\w+: ", "")
-    ).drop_nulls("name")
-    counted = named.group_by("name", maintain_order=True).agg(
-        n=pl.len(), examples=pl.col("problem").unique(maintain_order=True).head(3)
-    )
-    return [
-        f"no cell of column {name} can be read: {'; '.join(examples)}"
-        for name, n, examples in counted.iter_rows()
-        if n == raw_records.height
-    ]
 
 
 def conform(raw_records: pl.DataFrame, contract: Contract) -> tuple[pl.DataFrame, list[str]]:

@@ -84,8 +84,6 @@ def fit_ensemble(
             report=_shifted(run.report, number * loop.epochs),
         )
         params = loop.stopping_after(best_epochs[number]) if number < len(best_epochs) else loop
-        if evaluate is None:
-            params = params.model_copy(update={"patience": None})
         with seeded(own.seed):
             network = build()
         result = train(network, arrays, loss, params, run=own, evaluate=evaluate, greater_is_better=greater_is_better)

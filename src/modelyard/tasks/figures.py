@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from modelyard.tasks import classification, decisions
 from modelyard.tasks.ranking import average_precision, curve, roc_auc
 
 if TYPE_CHECKING:
@@ -238,8 +239,7 @@ def confusion_matrix(axes: Axes, true: Integers, predicted: Integers, names: Seq
         predicted: Class numbers, shape (N,).
         names: Of the K classes.
     """
-    counts = np.zeros((len(names), len(names)))
-    np.add.at(counts, (true, predicted), 1)
+    counts = classification.confusion_matrix(true, predicted, len(names))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=0 if sum(map(len, names)) < 40 else 90)
@@ -263,9 +263,9 @@ def risk_coverage(axes: Axes, is_right: Booleans, margin: Floats, is_deferred: B
         is_deferred: Whether the row is left to a person, shape (N,).
         rows: Their name in the plural ("exams").
     """
-    order, number = np.argsort(-margin, kind="stable"), np.arange(1, len(margin) + 1)
+    number = np.arange(1, len(margin) + 1)
     share = number / len(number)
-    axes.plot(share, np.cumsum(~is_right[order]) / number, color=COLOURS[0], label="surest first")
+    axes.plot(share, decisions.risk_coverage(is_right, margin), color=COLOURS[0], label="surest first")
     axes.axhline(1 - is_right.mean(), color=MUTED, linestyle=":", label="in any order")
     best = np.maximum(0, 1 - is_right.sum() / number)
     axes.plot(share, best, color=COLOURS[1], linestyle="--", label="wrong ones last")

@@ -21,6 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.own_data.cells import PARSE_ERRORS, SEPARATOR
 
 logger = logging.getLogger(__name__)
 
@@ -101,11 +102,11 @@ def read_own_media(
             key: [file.name for file in files],
             "event_time": times,
             "split": _splits(files, digests, [file.about.get(group) for file in files]),
-            "parse_errors": ["; ".join(problem) or None for problem in problems],
+            PARSE_ERRORS: [SEPARATOR.join(problem) or None for problem in problems],
             **{name: [file.about.get(name) or None for file in files] for name in kept},
         },
         schema={
-            **dict.fromkeys((key, "event_time", "split", "parse_errors", *kept), pl.String),
+            **dict.fromkeys((key, "event_time", "split", PARSE_ERRORS, *kept), pl.String),
             "event_time": pl.Datetime("us", "UTC"),
         },
     )

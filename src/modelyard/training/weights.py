@@ -23,15 +23,20 @@ def save_weights(network: nn.Module, path: Path) -> None:
         temporary.write_bytes(to_bytes(network.state_dict()))
 
 
-def load_weights(network: Network, path: Path) -> Network:
+def load_weights(network: Network, path: Path, content: bytes | None = None) -> Network:
     """Fills ``network`` from ``path`` in place and returns it; the weights stay on the network's device.
+
+    Args:
+        network: A network of the stored shape.
+        path: The file.
+        content: The file's bytes, where the caller has read and checked them; None: they are read here.
 
     Raises:
         StorageError: The file is missing or damaged.
         ConfigurationError: The weights belong to a network of another shape.
     """
     try:
-        tensors = safetensors.torch.load_file(path)
+        tensors = safetensors.torch.load(path.read_bytes() if content is None else content)
     except (OSError, SafetensorError) as error:
         raise StorageError(
             f"The weights cannot be read: {error}.", where=str(path), way_out="train again or restore the file"

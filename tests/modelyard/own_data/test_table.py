@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import zoneinfo
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import polars as pl
@@ -479,6 +480,14 @@ def test_a_column_that_nobody_can_read_is_said_as_that(write):
     ) as caught:
         read_own_table(path, CONTRACT, {})
     assert caught.value.records.height == 2, "the rows go to quarantine all the same"
+
+
+def test_single_bad_cells_among_missing_ones_send_only_their_rows_to_quarantine(write):
+    mapped = replace(CONTRACT, columns=(*CONTRACT.columns, column("age_a", "float64", nullable=True)))
+    lines = [ROW.replace("\n", ",old\n"), *[ROW.replace("\n", ",\n")] * 9]
+    records = read_own_table(write(HEADER.replace("\n", ",age_a\n") + "".join(lines)), mapped, {})
+    assert records["age_a"].null_count() == 10
+    assert records["parse_errors"].to_list() == ["age_a: 'old' is no number", *[None] * 9]
 
 
 MUTATIONS = st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3)), min_size=1, max_size=6)

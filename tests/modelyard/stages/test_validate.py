@@ -206,6 +206,17 @@ def test_a_table_that_does_not_fit_is_rejected_as_a_whole(change, found):
     assert found in validated.report
 
 
+def test_a_column_that_nobody_can_read_is_the_reason_and_hides_what_follows_from_it():
+    problems = {row: f"amount_eur: '${row}' is no number" for row in range(40) if row != 7}  # one cell is missing
+    records = payments(parse_errors=problems).with_columns(amount_eur=pl.lit(None, pl.Float64)).drop("is_fraud")
+    validated = run(records)
+    assert str(stop_of(validated)).splitlines()[1] == (
+        "  - no cell of column amount_eur can be read: '$0' is no number; '$1' is no number; '$2' is no number"
+    )
+    assert validated.rejected.height == 40
+    assert "no cell of column amount_eur can be read" in validated.report
+
+
 def test_a_nullable_column_may_be_absent_and_exact_types_are_widened():
     records = (
         payments()
