@@ -272,7 +272,7 @@ async def test_media_that_cannot_be_kept_end_no_log(monkeypatch):
 @pytest.mark.anyio
 @pytest.mark.usefixtures("data_directory")
 async def test_what_was_given_up_is_not_logged_as_served():
-    async with toy_server(version(3, seconds=0.4), timeout_s=0.2, max_wait_ms=0) as (client, service):
+    async with toy_server(version(3, seconds=1.2), timeout_s=1.0, max_wait_ms=0) as (client, service):
         late = await client.post("/v1/toy/predict", json=order(), headers={"X-Request-Id": "late"})
         assert late.status_code == 504
         service.champion.model.seconds = 0.0
