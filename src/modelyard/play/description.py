@@ -184,7 +184,7 @@ class FanChart(_OfField):
 
 
 class Music(_OfField):
-    """A composed piece as a piano roll with a player; its MIDI and WAV can be saved. ``field`` holds frames of notes."""
+    """A piece as a piano roll with a player; its MIDI and WAV can be saved. ``field`` holds frames of notes."""
 
     kind: Literal["music"] = "music"
     beginning_field: str
