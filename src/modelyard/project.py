@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from modelyard.feature_store.schema import FeatureView
     from modelyard.gate import Evaluation, GateParameters, Verdict
     from modelyard.parameters import Parameters
+    from modelyard.play.description import Play
     from modelyard.records import Contract
 
 
@@ -210,6 +211,7 @@ class Project:
         api: See :class:`Api`.
         schedule: Cron expression of the regular retraining.
         gate: ``gate(evaluation, params)`` returns whether the model may become champion, with a reason.
+        play: What the page to try the model on shows; see :class:`modelyard.play.description.Play`.
     """
 
     name: str
@@ -228,3 +230,4 @@ class Project:
     feature_views: tuple[FeatureView, ...] = ()
     derive_features: Callable[[pl.DataFrame, Any], dict[str, pl.DataFrame]] | None = None
     gate: Callable[[Evaluation, GateParameters], Verdict] = field(default=standard_gate)
+    play: Play | None = None

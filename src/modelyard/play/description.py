@@ -4,7 +4,7 @@ A project's room ``play.py`` makes one :class:`Play`. The page is the same for a
 input, sends the request to the project's own route, and draws the answer as each output says. The request begins as the
 chosen example's; an input changes the field of the request that it names, and fields without an input stay as they are.
 
-The page's TypeScript types are generated from these models.
+The page's TypeScript types are generated from these models, and from those of :mod:`modelyard.play.responses`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Step = Literal["day", "week", "month", "quarter", "year", "position"]
+"""Time between two neighbours of a series; ``position``: they are numbered."""
 
 
 class _Described(BaseModel):
@@ -41,6 +44,10 @@ class Number(_OfField):
     """Whether equal steps of the slider are equal ratios."""
     is_advanced: bool = False
     """Whether it stands among the folded fields."""
+    sets: Sequence[str] = ()
+    """Further fields that get the same number; of a list, its last entry does."""
+    sets_ratios: Mapping[str, str] = {}
+    """Field that gets the ratio of the number to another field's, to that field; left alone where that one is 0."""
 
 
 class Choice(_OfField):
@@ -94,11 +101,37 @@ class Series(_OfField):
     shortest: int
     """Fewest numbers that make a request."""
     longest: int
-    step: Literal["day", "week", "month", "quarter", "year", "position"] = "position"
+    step: Step = "position"
+    step_field: str = ""
+    """Field of the request whose value says the step, by ``steps``; empty: it is ``step``."""
+    steps: Mapping[str, Step] = {}
+    """Value of ``step_field`` to the step."""
     end_field: str = ""
     """Field of the request with the time of the latest number; moved along when "today" is pulled back."""
     follows: Sequence[str] = ()
     """Fields of the request with further lists of the same length, cut together with this one."""
+
+
+class Bars(_OfField):
+    """Prices of consecutive days as bars; the closes (``field``) are drawn with the pointer, or cut at a "today".
+
+    A close that leaves its day's low or high moves that one along; nothing else follows. All lists are cut together.
+    """
+
+    kind: Literal["bars"] = "bars"
+    days_field: str
+    """Dates, YYYY-MM-DD, oldest first."""
+    opens_field: str
+    highs_field: str
+    lows_field: str
+    volumes_field: str = ""
+    """May be an empty list in the request."""
+    follows: Sequence[str] = ()
+    """Further lists, as long as ``days_field`` or empty, cut together with the bars."""
+    unit: str = ""
+    shortest: int
+    """Fewest days that make a request."""
+    longest: int
 
 
 class PianoRoll(_OfField):
@@ -112,7 +145,7 @@ class PianoRoll(_OfField):
     longest: int
 
 
-Input = Annotated[Number | Choice | Text | Moment | Picture | Series | PianoRoll, Field(discriminator="kind")]
+Input = Annotated[Number | Choice | Text | Moment | Picture | Series | Bars | PianoRoll, Field(discriminator="kind")]
 
 
 class Probability(_OfField):
@@ -160,11 +193,16 @@ class Reasons(_OfField):
 
 
 class HeatMap(_OfField):
-    """Where the model looked: rows of numbers from 0 to 1, laid over the picture that was sent."""
+    """Where the model looked: rows of numbers from 0 to 1, stretched over the part of the picture that the model saw.
+
+    The examples' requests ask for it. Null where the model has none.
+    """
 
     kind: Literal["heat_map"] = "heat_map"
     picture_field: str
     """Field of the request with the picture."""
+    is_centred: bool = False
+    """Whether the model saw the central square of the picture only; else it saw all of it."""
 
 
 class FanChart(_OfField):
@@ -176,6 +214,7 @@ class FanChart(_OfField):
     lead_field: str
     """Field of the request with the number of steps ahead."""
     leads: Sequence[int]
+    """All that any version may answer; a lead whose ``field`` is null is left out."""
     levels: Sequence[float]
     """Of the quantiles that ``field`` of the response holds."""
     unit: str = ""
@@ -225,6 +264,10 @@ class Play(_Described):
     """The most important first."""
     examples: Callable[[], Sequence[Example]]
     """Called when somebody opens the page; the first one is answered on opening. At least three."""
+    meaning: str
+    """What the primary metric says, in one sentence that names a good value."""
+    without_answer: str = ""
+    """What is said where the first output's field is null."""
     caution: str = ""
     """What the answer must not be used for, one sentence."""
     picture: str
