@@ -38,9 +38,8 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(STAMP)
 	kedro run --pipeline=fraud_detection
 
-# Two workers share the processor: threads that wait for each other should not keep it busy (docs/decisions/0010).
 test: $(STAMP) $(if $(PROJECT),,services)
-	GOMP_SPINCOUNT=1000 pytest $(if $(PROJECT),tests/contract tests/pipelines/$(PROJECT) -k $(PROJECT),-n 2 --dist loadscope)
+	pytest $(if $(PROJECT),tests/contract tests/pipelines/$(PROJECT) -k $(PROJECT),-n 2 --dist loadscope)
 
 services:
 	scripts/services

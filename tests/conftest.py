@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+import modelyard  # noqa: F401  # before a test loads torch: the waits of its threads
+
 
 @pytest.fixture
 def data_directory(tmp_path, monkeypatch) -> Path:

@@ -24,10 +24,6 @@ from modelyard.retraining.signals import champions, situations
 _PERMANENT = (ConfigurationError.exit_code, DataContractError.exit_code)
 """Exit statuses of a wrong configuration and of invalid data, which a retry cannot mend."""
 
-_SHORT_WAITS = {"GOMP_SPINCOUNT": "1000"}
-"""A retraining shares the machine with the server: its threads must not keep the processor busy while they wait for
-each other (docs/decisions/0010)."""
-
 _LAST_LINES = 30
 _EXIT_GRACE_S = 10
 
@@ -175,7 +171,6 @@ def kedro(arguments: Sequence[str], say: Callable[[str], None]) -> int:
             *(sys.executable, "-m", "kedro", *arguments),
         ],
         cwd=repository(),
-        env=_SHORT_WAITS | os.environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
