@@ -17,6 +17,7 @@ cli = LazyGroup(
         "promote": "modelyard.commands.promote.promote",
         "up": "modelyard.commands.up.up",
         "schedule": "modelyard.commands.schedule.schedule",
+        "params": "modelyard.commands.params.params",
         "monitor": "modelyard.commands.monitor.monitor",
         "new-project": "modelyard.commands.new_project.new_project",
     },
