@@ -18,6 +18,7 @@ from modelyard.serving.json_slices import (
     DenseJsonError,
     check_density,
     elements,
+    first_key,
     has_more_values,
     members,
     opening,
@@ -88,7 +89,8 @@ class Reader:
         self.batch_model = create_model(
             f"{model.__name__}Batch",
             __config__=ConfigDict(extra="forbid"),
-            instances=(list[model], Field(min_length=1)),  # type: ignore[valid-type]  # a model made at run time
+            # A model made at run time:
+            instances=(list[model], Field(min_length=1, max_length=max_rows)),  # type: ignore[valid-type]
         )
         self._validator = TypeAdapter(model).validator
         self._max_rows, self._max_values = max_rows, max_values
@@ -116,7 +118,7 @@ class Reader:
     def _read(self, data: bytes) -> Body:
         if opening(data) == b"[":
             return self._batch(self._counted(elements(data)), ())
-        if "instances" not in self.model.model_fields and _first_key(data) == "instances":
+        if "instances" not in self.model.model_fields and _text(first_key(data)) == "instances":
             forms = {_text(key): value for key, value in members(data)}
             _only("instances", forms)
             if opening(forms["instances"]) != b"[":
@@ -317,14 +319,8 @@ def _without_missing(row: bytes) -> bytes:
     return _object((key for key, _ in kept), (value for _, value in kept))
 
 
-def _first_key(data: bytes) -> str:
-    try:
-        return next((_text(key) for key, _ in members(data)), "") if opening(data) == b"{" else ""
-    except (BrokenJsonError, DenseJsonError):
-        return ""  # what is wrong is said where the body is read as one request
-
-
 def _text(key: bytes) -> str:
+    """The text of a key; empty for what is none."""
     try:
         return str(from_json(key))
     except ValueError:

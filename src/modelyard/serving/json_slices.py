@@ -62,6 +62,13 @@ def opening(data: bytes) -> bytes:
     return found[1] if found else b""
 
 
+def first_key(data: bytes) -> bytes:
+    """The first key of an object, with its quotes and without a look at its value; empty for anything else."""
+    found = _OPENING.match(data)
+    key = _KEY.match(data, found.end()) if found and found[1] == b"{" else None
+    return key[1] if key else b""
+
+
 def elements(array: bytes) -> Iterator[bytes]:
     """The text of each element.
 

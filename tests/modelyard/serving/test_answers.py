@@ -9,6 +9,7 @@ from hashlib import sha256
 import pytest
 
 from modelyard.project import Budget
+from modelyard.serving.json_slices import first_key
 from tests.modelyard.serving.toy import TOY, client_of, order, toy_app, toy_server, version
 
 pytestmark = pytest.mark.anyio
@@ -98,6 +99,13 @@ async def test_neither_broken_json_nor_another_format_is_an_error_of_ours():
         assert (await client.post(PREDICT, content=b"")).status_code == 422
         table = await client.post("/v1/toy/invocations", content=b"a,b\n1,2", headers={"content-type": "text/csv"})
         assert table.status_code == 415
+
+
+def test_the_first_key_is_found_without_a_look_at_its_value():
+    assert first_key(b' {"instances" : [') == b'"instances"'
+    assert first_key(b'{"a\\"b":') == b'"a\\"b"'
+    for none in (b"", b"{}", b'["a":1]', b'"a"', b"{1: 2}", b'{"a" 1}'):
+        assert first_key(none) == b""
 
 
 async def test_values_are_not_echoed_in_errors():
