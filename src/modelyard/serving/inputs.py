@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_LARGEST = 3.4e38
+"""Models compute in float32, where larger numbers are infinite."""
+
 
 def decoded(project: "Project", requests: Sequence[Any]) -> pl.DataFrame:
     """What ``decode`` makes of the requests, row for row.
@@ -50,8 +53,9 @@ def _check_finite(inputs: pl.DataFrame) -> None:
         series = inputs[name]
         if isinstance(dtype, (pl.List, pl.Array)) and getattr(dtype.inner, "is_float", bool)():
             series = series.explode()
-        if series.dtype.is_float() and bool(series.is_infinite().any()):
+        # NaN, a missing value, is larger than everything in polars.
+        if series.dtype.is_float() and bool((series.is_not_nan() & (series.abs() > _LARGEST)).any()):
             raise DataContractError(
-                f"What is computed of the values is infinite: {name}.",
+                f"What is computed of the values is larger than a model can take: {name}.",
                 way_out="give values of the size that the data have",
             )

@@ -18,6 +18,34 @@ _ERRORS = {
     "503": "No version serves yet, or too many requests wait; see `Retry-After`.",
     "504": "It took too long.",
 }
+_ERROR_NAME = "RequestError"
+_ERROR = {
+    "type": "object",
+    "properties": {
+        "detail": {
+            "description": "What is wrong; of wrong fields a list, with the place of each.",
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
+                            "msg": {"type": "string"},
+                            "type": {"type": "string"},
+                        },
+                        "required": ["loc", "msg", "type"],
+                    },
+                },
+            ],
+        },
+        "where": {"type": "string"},
+        "way_out": {"type": "string"},
+        "request_id": {"type": "string", "description": "What to look for in the server's log."},
+    },
+    "required": ["detail"],
+}
 
 
 def openapi_document(title: str, version: str, routes: "Sequence[ProjectRoutes]") -> dict[str, Any]:
@@ -40,17 +68,18 @@ def openapi_document(title: str, version: str, routes: "Sequence[ProjectRoutes]"
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
         "paths": paths,
-        "components": {"schemas": definitions.get("$defs", {})},
+        "components": {"schemas": definitions.get("$defs", {}) | {_ERROR_NAME: _ERROR}},
     }
 
 
 def _paths(one: "ProjectRoutes", references: dict[Any, Any]) -> dict[str, Any]:
     name, api = one.project.name, one.project.api
     response = references[api.response]
-    many = {"type": "object", "properties": {"predictions": {"type": "array", "items": response}}}
+    many = _object(predictions={"type": "array", "items": response})
     request = references[api.request]
     example = api.example.model_dump(mode="json")
-    rows = {"type": "array", "items": request}
+    several = {"type": "array", "minItems": 1, "maxItems": one.service.max_rows}
+    rows = several | {"items": request}
     paths = {
         f"/v1/{name}/predict": _post(
             one,
@@ -63,19 +92,17 @@ def _paths(one: "ProjectRoutes", references: dict[Any, Any]) -> dict[str, Any]:
             one,
             "The same for clients of MLflow's scoring server.",
             {
-                "type": "object",
-                "properties": {
-                    "dataframe_records": rows,
-                    "dataframe_split": {
-                        "type": "object",
-                        "properties": {
-                            "columns": {"type": "array", "items": {"type": "string"}},
-                            "data": {"type": "array", "items": {"type": "array"}},
-                        },
-                    },
-                    "instances": rows,
-                    "inputs": {"anyOf": [{"type": "object"}, rows]},
-                },
+                "oneOf": [
+                    _object(dataframe_records=rows),
+                    _object(
+                        dataframe_split=_object(
+                            columns={"type": "array", "items": {"type": "string"}},
+                            data=several | {"items": {"type": "array"}},
+                        )
+                    ),
+                    _object(instances=rows),
+                    _object(inputs={"anyOf": [{"type": "object"}, rows]}),
+                ]
             },
             many,
             {"dataframe_records": [example]},
@@ -83,7 +110,8 @@ def _paths(one: "ProjectRoutes", references: dict[Any, Any]) -> dict[str, Any]:
     }
     if api.stream is not None:
         path = _post(one, "Answer one row piece by piece, as server-sent events.", request, None, example)
-        events = {"schema": {"type": "string"}, "example": 'data: {"piece": 1}\n\nevent: end\ndata: {}\n\n'}
+        event = _object(data={"type": "string", "contentMediaType": "application/json"})
+        events = {"schema": event, "example": 'data: {"piece": 1}\n\nevent: end\ndata: {}\n\n'}
         path["post"]["responses"]["200"] |= {
             "description": "An event for each piece (JSON); `event: end` is the last, or `event: error` with `detail`.",
             "content": {"text/event-stream": events},
@@ -92,28 +120,39 @@ def _paths(one: "ProjectRoutes", references: dict[Any, Any]) -> dict[str, Any]:
     if one.key_reader is not None:
         keyed = references[one.key_reader.model]
         as_of = {"type": "object", "additionalProperties": {"type": ["string", "null"], "format": "date-time"}}
-        single = {"type": "object", "properties": {"prediction": response, "features_as_of": as_of}}
-        several = {
-            "type": "object",
-            "properties": {
-                "predictions": {"type": "array", "items": response},
-                "features_as_of": {"type": "array", "items": as_of},
-            },
-        }
         wanted = one.key_reader.model.model_fields
         paths[f"/v1/{name}/predict_by_key"] = _post(
             one,
             "Predict by keys; features come from the online store, and the answer says of when they are.",
-            {"anyOf": [keyed, {"type": "array", "items": keyed}, references[one.key_reader.batch_model]]},
-            {"anyOf": [single, several]},
+            {"anyOf": [keyed, several | {"items": keyed}, references[one.key_reader.batch_model]]},
+            {
+                "anyOf": [
+                    _object(prediction=response, features_as_of=as_of),
+                    _object(
+                        predictions={"type": "array", "items": response},
+                        features_as_of={"type": "array", "items": as_of},
+                    ),
+                ]
+            },
             {field: value for field, value in example.items() if field in wanted},
         )
     return paths
 
 
+def _object(**properties: Any) -> dict[str, Any]:
+    """Schema of an object with these properties, all of which it has."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
 def _post(one: "ProjectRoutes", summary: str, request: Any, response: Any, example: Any) -> dict[str, Any]:
     header = {"description": "Version that answered.", "schema": {"type": "string"}}
-    errors = {status: {"description": text} for status, text in _ERRORS.items()}
+    errors = {
+        status: {
+            "description": text,
+            "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model=_ERROR_NAME)}}},
+        }
+        for status, text in _ERRORS.items()
+    }
     return {
         "post": {
             "tags": [one.project.title],

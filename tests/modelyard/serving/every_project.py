@@ -1,15 +1,22 @@
 """All projects behind one app, without models: requests are read, decoded and logged as in service."""
 
+import contextlib
 import copy
 import gzip
 import json
+import socket
+import threading
 from contextlib import asynccontextmanager
 
 import polars as pl
+import uvicorn
 from pydantic import BaseModel
 
 from modelyard.projects import load_project, project_names
+from modelyard.serving.app import build_app
 from modelyard.serving.loaded_version import Answered, LoadedVersion
+from modelyard.serving.metrics import Metrics
+from modelyard.serving.server_settings import ServingSettings
 from tests.modelyard.serving.toy import client_of, toy_app
 
 PROJECTS = project_names()
@@ -80,3 +87,22 @@ def as_json(request, **texts):
 
 def packed(data):
     return gzip.compress(data)
+
+
+@contextlib.contextmanager
+def listening(project, champion, **settings):
+    """The address of a server of this process on the loopback address, with the server's own connections."""
+    app = build_app(ServingSettings(**settings), {project.name: project}, None, metrics=Metrics())
+    app.state.services[project.name].champion = champion
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = uvicorn.Config(
+            app, http="modelyard.serving.connections:BoundedConnection", log_config=None, access_log=False, ws="none"
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
