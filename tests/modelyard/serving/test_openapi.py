@@ -31,7 +31,7 @@ CHECKS = [
 
 CONFIG = {"checks": {"negative_data_rejection": {"expected-statuses": ["413", "415", "422"]}}}
 
-N_EXAMPLES = 12
+N_EXAMPLES = 8
 """Requests that fit the schema of a route, and as many that do not."""
 
 
