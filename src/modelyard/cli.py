@@ -18,6 +18,7 @@ cli = LazyGroup(
         "up": "modelyard.commands.up.up",
         "schedule": "modelyard.commands.schedule.schedule",
         "params": "modelyard.commands.params.params",
+        "predict": "modelyard.commands.predict.predict",
         "monitor": "modelyard.commands.monitor.monitor",
         "new-project": "modelyard.commands.new_project.new_project",
     },
