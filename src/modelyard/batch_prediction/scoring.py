@@ -142,21 +142,22 @@ def _part(version: LoadedVersion, rows: Sequence[Row], n_before: int) -> pl.Data
 
 def _answers(version: LoadedVersion, rows: Sequence[Row]) -> list[BaseModel | str]:
     """Returns a response, or what is wrong, for each row."""
-    answers: list[BaseModel | str] = [_request_of(version.project, row) for row in rows]
+    answers: list[BaseModel | str] = [request_of(version.project, row) for row in rows]
     asked = [number for number, one in enumerate(answers) if isinstance(one, BaseModel)]
     for number, answer in zip(asked, _answered(version, [answers[number] for number in asked]), strict=True):
         answers[number] = answer
     return answers
 
 
-def _request_of(project: "Project", row: Row) -> BaseModel | str:
+def request_of(project: "Project", row: Row) -> BaseModel | str:
     """Returns the validated request of a row, or what is wrong with it, by field and without its values."""
     model = project.api.request
     fields = {name: value for name, value in row.items() if name in model.model_fields}
     problems = list(problems_as_sent(model, fields))
     if not problems:
         try:
-            request = model.model_validate(fields)
+            # As JSON, so that a value is read as the server reads it.
+            request = model.model_validate_json(json.dumps(fields, default=str))
         except ValidationError as error:
             problems = problems_in(error)
         else:

@@ -163,6 +163,13 @@ def test_a_folder_of_pictures_becomes_requests(tmp_path):
     assert all(request.model_validate({"image": row["image"]}).image.pixels.shape for row in rows)
 
 
+def test_a_broken_picture_is_said_as_the_server_says_it(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    project = load_project("medical_image_analysis")
+    (row,) = rows_of(tmp_path, project.api.request)
+    assert scoring.request_of(project, row) == "image: Value error, the bytes are neither a PNG nor a JPEG image"
+
+
 def test_a_cell_of_csv_may_hold_a_list_and_an_empty_one_is_left_out(tmp_path):
     path = tmp_path / "in.csv"
     path.write_text("\ufefffirst;values;note\n1;[1.5, 2];\n")
