@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 import modelyard  # noqa: F401  # before a test loads torch: the waits of its threads
+
+# An example may take long on a busy machine; no test depends on the time that it takes.
+settings.register_profile("without_deadline", deadline=None)
+settings.load_profile("without_deadline")
 
 
 @pytest.fixture

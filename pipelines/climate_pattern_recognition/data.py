@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import polars as pl
 from pydantic import Field, field_validator, model_validator
 
-from modelyard.errors import ConfigurationError, DataContractError
-from modelyard.own_data.cells import SEPARATOR
+from modelyard.errors import DataContractError
+from modelyard.own_data.cells import with_problem
 from modelyard.own_data.format import TableSourceParameters
-from modelyard.own_data.table import read_own_table
+from modelyard.own_data.table import read_own_source
 from modelyard.parameters import Parameters
 from modelyard.records import Column, Contract
 from modelyard.tasks.series.leads import with_outcomes
@@ -268,23 +268,10 @@ def _public(params: IngestParameters) -> pl.DataFrame:
 
 def _own(params: IngestParameters) -> pl.DataFrame:
     """Reads the user's series; cells that cannot be read stay, with the reason in ``parse_errors``."""
-    if not params.path:
-        raise ConfigurationError(
-            "No file of an own series is named.",
-            where="climate_pattern_recognition.ingest.path",
-            way_out="set it to a CSV or Parquet file, or choose source: simulated",
-        )
-    path = Path(params.path)
-    wanted = tuple(column for column in _SERIES.columns if not column.nullable or column.name in params.columns)
-    table = read_own_table(
-        path,
-        replace(_SERIES, columns=wanted),
-        params.columns,
-        table_format=params.format,
-        as_written=("event_time",),  # a series has its days and months where it was measured
-    )
+    # A series has its days and months where it was measured.
+    table = read_own_source(params, _SERIES, as_written=("event_time",))
     if "series" not in table.columns:
-        table = table.with_columns(pl.lit(params.name or path.stem).alias("series"))
+        table = table.with_columns(pl.lit(params.name or Path(params.path).stem).alias("series"))
     is_code = pl.col(pl.Float64).is_in(list(params.missing_codes))
     table = table.drop("split", strict=False).with_columns(pl.when(~is_code).then(pl.col(pl.Float64)))
     return _without_future(table, datetime.now(UTC))
@@ -298,11 +285,8 @@ def _without_future(table: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """
     is_future = (pl.col("event_time") > now + timedelta(days=1)).fill_null(False)
     reason = pl.format("event_time: {} lies in the future", pl.col("event_time").dt.strftime("%Y-%m-%d"))
-    both = pl.concat_str(["parse_errors", reason], separator=SEPARATOR, ignore_nulls=True)
-    return table.with_columns(
-        parse_errors=pl.when(is_future).then(both).otherwise("parse_errors"),
-        event_time=pl.when(~is_future).then("event_time"),
-    )
+    table = with_problem(table, pl.when(is_future).then(reason))
+    return table.with_columns(pl.when(~is_future).then("event_time").alias("event_time"))
 
 
 def expectations(params: IngestParameters) -> "list[gxe.Expectation]":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 from pydantic import Field, model_validator
 
-from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.errors import DataContractError
 from modelyard.files import atomic_file
 from modelyard.own_data.format import TableSourceParameters
-from modelyard.own_data.table import read_own_table
+from modelyard.own_data.table import read_own_source
 from modelyard.parameters import Parameters
 from modelyard.paths import data_directory
 from modelyard.records import Column, Contract
@@ -316,16 +316,7 @@ def _tomorrow() -> datetime:
 
 def _own(params: IngestParameters) -> pl.DataFrame:
     """The user's transactions in the file's order; a ``split`` that they bring is kept."""
-    if not params.path:
-        raise ConfigurationError(
-            "No file of own transactions is named.",
-            where="fraud_detection.ingest.path",
-            way_out="set it to a CSV or Parquet file, or choose source: simulated",
-        )
-    wanted = tuple(column for column in CONTRACT.columns if not column.nullable or column.name in params.columns)
-    records = read_own_table(
-        Path(params.path), replace(CONTRACT, columns=wanted), params.columns, params.timezone, params.format
-    )
+    records = read_own_source(params, CONTRACT, params.timezone)
     if "split" in records.columns:
         return records
     # A wrong date in the future must not move the test weeks there; validation rejects its row.

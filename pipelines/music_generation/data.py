@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 from pydantic import Field
 
-from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.errors import DataContractError
 from modelyard.parameters import SourceParameters
 from modelyard.records import Column, Contract, Media
 from modelyard.tasks.own_media import read_own_media
@@ -123,14 +122,8 @@ def _public(name: Literal["jsb_chorales", "nottingham"]) -> tuple[pl.DataFrame, 
 
 def _own(params: IngestParameters) -> tuple[pl.DataFrame, list[Roll]]:
     """Returns a user's MIDI files; the sub-folder that a file is in is its collection."""
-    if not params.path:
-        raise ConfigurationError(
-            "No own pieces are named.",
-            where="music_generation.ingest.path",
-            way_out="set it to a folder of MIDI files",
-        )
     rows, rolls = read_own_media(
-        Path(params.path),
+        params.path,
         lambda content: read_midi(content, params.frames_per_quarter),
         media="roll",
         blank=np.zeros((1, N_KEYS), bool),

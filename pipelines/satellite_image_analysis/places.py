@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from modelyard.own_data.cells import PARSE_ERRORS, with_problem
+
 Floats = NDArray[np.float64]
 
 UNKNOWN = "unknown"
@@ -43,11 +45,10 @@ def with_coordinates(rows: pl.DataFrame) -> pl.DataFrame:
         pl.when(is_number).then(number).when(is_given).then(None).otherwise(name).alias(column)
         for number, name, column in zip(numbers, named, _COORDINATES, strict=True)
     ]
-    if "parse_errors" not in rows.columns:
+    if PARSE_ERRORS not in rows.columns:
         return rows.with_columns(places)
     problem = pl.when(is_given & ~is_number).then(pl.format("longitude_deg: '{}', '{}' are no degrees", *given))
-    errors = pl.concat_str([pl.col("parse_errors"), problem], separator="; ", ignore_nulls=True)
-    return rows.with_columns(*places, parse_errors=pl.when(errors != "").then(errors))
+    return with_problem(rows, problem).with_columns(places)
 
 
 def with_places(rows: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from datetime import timedelta
 import polars as pl
 from pydantic import Field
 
-from modelyard.own_data.cells import PARSE_ERRORS
+from modelyard.own_data.cells import PARSE_ERRORS, with_problem
 from modelyard.parameters import Parameters
 
 CLOSE = timedelta(hours=22)
@@ -57,12 +57,9 @@ def records_of(bars: pl.DataFrame, params: TargetParameters, *, is_volatility_in
     Returns:
         The columns of the contract but ``split``, and ``parse_errors``.
     """
-    if PARSE_ERRORS not in bars.columns:
-        bars = bars.with_columns(pl.lit(None, pl.String).alias(PARSE_ERRORS))
     calendar = market_days(bars)
     bars = bars.join(calendar, on="day", how="left").sort("day", "symbol", nulls_last=True)
-    bars = bars.with_columns(pl.concat_str(PARSE_ERRORS, _closed_market(), separator="; ", ignore_nulls=True))
-    bars = bars.with_columns(pl.when(pl.col(PARSE_ERRORS) != "").then(PARSE_ERRORS).alias(PARSE_ERRORS))
+    bars = with_problem(bars, _closed_market())
     sound = bars.filter(_is_sound())
     sound = with_market(described(sound, params, is_volatility_index=is_volatility_index), params)
     rows = pl.concat([with_targets(sound, calendar, params), bars.filter(~_is_sound())], how="diagonal")

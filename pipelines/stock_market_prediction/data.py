@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 from pydantic import Field
 
-from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.errors import DataContractError
 from modelyard.own_data.format import TableSourceParameters
-from modelyard.own_data.table import read_own_table
+from modelyard.own_data.table import read_own_source
 from modelyard.parameters import Parameters
 from modelyard.records import Column, Contract
 from pipelines.stock_market_prediction.bars import CLOSE, TargetParameters, records_of
@@ -223,16 +222,7 @@ def _vix(params: IngestParameters) -> pl.DataFrame:
 
 def _own(params: IngestParameters) -> pl.DataFrame:
     """The user's bars, in any order."""
-    if not params.path:
-        raise ConfigurationError(
-            "No file of own bars is named.",
-            where="stock_market_prediction.ingest.path",
-            way_out="set it to a CSV or Parquet file, or choose source: simulated",
-        )
-    wanted = tuple(column for column in BARS.columns if not column.nullable or column.name in params.columns)
-    bars = read_own_table(
-        Path(params.path), replace(BARS, columns=wanted), params.columns, params.timezone, params.format
-    )
+    bars = read_own_source(params, BARS, params.timezone)
     absent = {"adjusted_close": pl.Float64, "volume": pl.Float64, "sector": pl.String}
     bars = bars.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in absent.items() if name not in bars)
     day = pl.col("traded_at").dt.convert_time_zone(params.timezone).dt.date()

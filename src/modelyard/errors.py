@@ -35,8 +35,9 @@ class ModelyardError(Exception):
         return lines
 
     def naming(self, project: str) -> "ModelyardError":
-        """Returns the same error with ``<project>`` in its way out replaced by the project's name."""
-        return type(self)(self.found, where=self.where, way_out=self.way_out.replace("<project>", project))
+        """Returns the same error with ``<project>`` in its place and its way out replaced by the project's name."""
+        where, way_out = (text.replace("<project>", project) for text in (self.where, self.way_out))
+        return type(self)(self.found, where=where, way_out=way_out)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders (tuning workers); the keyword-only parts must survive that.

@@ -104,16 +104,18 @@ MISTAKES = {
         Mistake("more than 60", "README.md", "## Known limits", "More.\n" * 60 + "## Known limits"),
     ],
     check_imports.no_project_imports_another: [
-        Mistake("pipelines.plums is", "data.py", "from pathlib", "import pipelines.plums\nfrom pathlib"),
-        Mistake("pipelines.plums.x", "data.py", "from pathlib", "from ..plums import x\nfrom pathlib"),
-        Mistake("pipelines.plums is", "data.py", "from pathlib", "from pipelines import plums\nfrom pathlib"),
-        Mistake("pipelines.@_2", "data.py", "from pathlib", "import pipelines.@_2\nfrom pathlib"),
+        Mistake("pipelines.plums is", "data.py", "from typing", "import pipelines.plums\nfrom typing"),
+        Mistake("pipelines.plums.x", "data.py", "from typing", "from ..plums import x\nfrom typing"),
+        Mistake("pipelines.plums is", "data.py", "from typing", "from pipelines import plums\nfrom typing"),
+        Mistake("pipelines.@_2", "data.py", "from typing", "import pipelines.@_2\nfrom typing"),
         Mistake("pipelines.plums is", "train.py", "import polars", "OTHER = 'pipelines.plums'\nimport polars"),
     ],
     check_rooms.public_things_have_docstrings: [
         Mistake("figures has no docstring", "figures.py", '"""Draws the test', 'unused = """Draws the test'),
         Mistake("predict has no 'Returns:'", "evaluate.py", "Returns:", "Gives:"),
-        Mistake("ingest has no 'Raises:'", "data.py", "Raises:", "Throws:"),
+        Mistake(
+            "expectations has no 'Raises:'", "data.py", "    import great", "    raise ValueError\n    import great"
+        ),
     ],
     check_record.the_record_bears_the_folders_name: [
         Mistake("PROJECT.name is 'plums'", "pipeline.py", 'name="@"', 'name="plums"'),

@@ -152,6 +152,19 @@ def unreadable_columns(records: pl.DataFrame) -> dict[str, list[str]]:
     }
 
 
+def with_problem(rows: pl.DataFrame, problem: pl.Expr) -> pl.DataFrame:
+    """Returns rows with one more problem in :data:`PARSE_ERRORS`, behind those that are there; the column may be new.
+
+    Args:
+        rows: Perhaps with :data:`PARSE_ERRORS`.
+        problem: What is wrong with a row (String), null where nothing is.
+    """
+    if PARSE_ERRORS not in rows.columns:
+        return rows.with_columns(problem.alias(PARSE_ERRORS))
+    joined = pl.concat_str(PARSE_ERRORS, problem, separator=SEPARATOR, ignore_nulls=True)
+    return rows.with_columns(pl.when(joined != "").then(joined).alias(PARSE_ERRORS))
+
+
 def quoted(text: pl.Expr) -> pl.Expr:
     """An expression for a cell in a message: in quotes, on one line, cut where it is long."""
     short = text.str.replace_all(r"\s+", " ").str.slice(0, _SHOWN_CHARACTERS)

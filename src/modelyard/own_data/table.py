@@ -13,6 +13,7 @@ import logging
 import re
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from modelyard.own_data.cells import (
     read_typed_cells,
     unreadable_columns,
 )
-from modelyard.own_data.format import TableFormat
+from modelyard.own_data.format import TableFormat, TableSourceParameters
 from modelyard.own_data.uneven_csv import read_uneven_csv
 from modelyard.records import SPLITS, Contract, Dtype
 
@@ -69,6 +70,32 @@ class UnreadableColumnsError(DataContractError):
     def __init__(self, found: str, *, where: str, way_out: str, records: pl.DataFrame) -> None:
         super().__init__(found, where=where, way_out=way_out)
         self.records = records
+
+
+def read_own_source(
+    params: TableSourceParameters, contract: Contract, timezone: str | None = None, *, as_written: Collection[str] = ()
+) -> pl.DataFrame:
+    """Returns the records of the table that a project's ingest parameters name; see :func:`read_own_table`.
+
+    Args:
+        params: Their ``path``, ``columns`` and ``format`` are followed.
+        contract: The columns to find. A nullable one is read only where ``params.columns`` names it.
+        timezone: As for :func:`read_own_table`.
+        as_written: As for :func:`read_own_table`.
+
+    Raises:
+        ConfigurationError: ``params.path`` is empty, or as for :func:`read_own_table`.
+        DataContractError: As for :func:`read_own_table`.
+    """
+    if not params.path:
+        raise ConfigurationError(
+            "No own data are named.",
+            where="<project>.ingest.path",
+            way_out="set it to a CSV or Parquet file or to a folder of Parquet files, or choose source: simulated",
+        )
+    wanted = tuple(column for column in contract.columns if not column.nullable or column.name in params.columns)
+    contract = replace(contract, columns=wanted)
+    return read_own_table(Path(params.path), contract, params.columns, timezone, params.format, as_written=as_written)
 
 
 def read_own_table(

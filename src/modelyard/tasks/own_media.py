@@ -87,7 +87,11 @@ def read_own_media(
     """
     where = Path(path)
     if path == "":
-        raise ConfigurationError("No own data are named.", where="ingest.path", way_out=_way_out(classes))
+        raise ConfigurationError(
+            "No own data are named.",
+            where="<project>.ingest.path",
+            way_out=f"{_way_out(classes)} ({', '.join(endings)}), or choose source: simulated",
+        )
     if not where.exists():
         raise ConfigurationError("The own data are not there.", where=str(where.absolute()), way_out=_way_out(classes))
     files = _in_folder(where, endings, classes) if where.is_dir() else _in_csv(where, classes)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from modelyard.errors import ConfigurationError, DataContractError, ModelyardError
 from modelyard.own_data.cells import read_text_cells, read_typed_cells
-from modelyard.own_data.format import TableFormat
-from modelyard.own_data.table import _NO_PLACES, UnreadableColumnsError, read_own_table
+from modelyard.own_data.format import TableFormat, TableSourceParameters
+from modelyard.own_data.table import _NO_PLACES, UnreadableColumnsError, read_own_source, read_own_table
 from modelyard.records import Column, Contract
 
 
@@ -360,6 +360,23 @@ def test_a_file_without_a_header_is_not_printed(write):
         read_own_table(path, CONTRACT, {})
     assert "hunter2" not in str(caught.value)
     assert "4 fields like xxxxxx9 | 9999 | 9999-99-99 | 99.9: is the header missing?" in caught.value.where
+
+
+def test_a_source_that_names_no_file_is_one_message():
+    with pytest.raises(ConfigurationError, match="No own data are named") as caught:
+        read_own_source(TableSourceParameters(source="own"), CONTRACT)
+    assert caught.value.where == "<project>.ingest.path"
+
+
+def test_a_source_brings_an_optional_column_only_where_it_is_named(write):
+    path = write(HEADER.replace("city", "town") + ROW.replace("12.5", '"12,5"').replace("T03:04:05Z", "T04:04:05"))
+    params = TableSourceParameters.model_validate({"path": str(path), "format": {"decimal": ","}})
+    records = read_own_source(params, CONTRACT, "Europe/Paris")
+    assert records.rows(named=True) == [{name: value for name, value in FIRST.items() if name != "city"}]
+    named = params.model_copy(update={"columns": {"city": "town"}})
+    assert read_own_source(named, CONTRACT, "Europe/Paris").rows(named=True) == [FIRST]
+    shown = read_own_source(named, CONTRACT, as_written=("event_time",))["event_time"]
+    assert shown.to_list() == [datetime(2024, 1, 2, 4, 4, 5, tzinfo=UTC)]
 
 
 def test_a_pipe_is_refused_at_once(tmp_path):

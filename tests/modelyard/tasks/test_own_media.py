@@ -119,6 +119,14 @@ def test_the_time_of_a_file_is_taken_if_it_is_sensible(folder, seconds, sensible
     assert when == (datetime.fromtimestamp(seconds, UTC) if sensible else UNKNOWN_TIME)
 
 
+def test_nothing_named_says_what_can_be_set():
+    with pytest.raises(ConfigurationError) as caught:
+        own(None)
+    assert caught.value.where == "<project>.ingest.path"
+    assert "sub-folder for each class" in caught.value.way_out
+    assert "(.snd), or choose source: simulated" in caught.value.way_out
+
+
 def test_without_classes_all_files_below_are_read(folder):
     rows, _ = own(folder, classes=None, target="")
     assert rows.columns == ["sound_id", "event_time", "split", "parse_errors"]

@@ -186,7 +186,7 @@ def test_one_value_is_no_series(tmp_path):
 
 
 def test_no_file_is_one_message():
-    with pytest.raises(ConfigurationError, match="No file of an own series"):
+    with pytest.raises(ConfigurationError, match="No own data"):
         ingest(IngestParameters(source="own"))
 
 

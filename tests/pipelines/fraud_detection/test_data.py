@@ -391,7 +391,7 @@ def test_a_file_that_cannot_be_used_is_one_error_with_a_way_out(write, harm, wor
 
 
 def test_own_data_need_a_file_that_is_there(write):
-    with pytest.raises(ConfigurationError, match="No file"):
+    with pytest.raises(ConfigurationError, match="No own data"):
         ingest(IngestParameters(source="own"))
     with pytest.raises(ConfigurationError, match=r"Did you mean 'cards\.csv'"):
         ingest(own(write().with_name("card.csv")))

@@ -239,7 +239,7 @@ def test_hidden_files_are_passed_over_and_names_may_be_anything(tmp_path, caplog
 
 
 def test_own_data_that_cannot_be_understood_are_one_clear_error(tmp_path):
-    with pytest.raises(ConfigurationError, match="No own pieces"):
+    with pytest.raises(ConfigurationError, match="No own data"):
         ingest(IngestParameters(source="own"))
     with pytest.raises(ConfigurationError, match="not there"):
         own(tmp_path / "nowhere")

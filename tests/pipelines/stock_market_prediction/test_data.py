@@ -193,7 +193,7 @@ def test_a_bar_belongs_to_the_day_at_its_exchange(bars, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"path": ""}, ConfigurationError, "No file"),
+        ({"path": ""}, ConfigurationError, "No own data"),
         ({"path": "/nowhere/own.csv"}, ConfigurationError, "not there"),
         ({"columns": {"close": "Closed"}}, DataContractError, "Columns are missing"),
         ({"timezone": "New York"}, ConfigurationError, "no time zone"),

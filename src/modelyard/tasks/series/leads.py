@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modelyard.own_data.cells import PARSE_ERRORS, SEPARATOR
+from modelyard.own_data.cells import PARSE_ERRORS, with_problem
 
 
 def with_outcomes(rows: pl.DataFrame, leads: Sequence[int], outcomes: Mapping[str, str]) -> pl.DataFrame:
@@ -35,13 +35,8 @@ def with_outcomes(rows: pl.DataFrame, leads: Sequence[int], outcomes: Mapping[st
         )
         for lead in leads
     ]
-    problems = pl.concat_str(PARSE_ERRORS, "_of_outcome", separator=SEPARATOR, ignore_nulls=True)
-    return (
-        pl.concat(parts)
-        .sort("series", "step", "lead_count")
-        .with_columns(pl.when(problems != "").then(problems).alias(PARSE_ERRORS))
-        .drop("_of_outcome")
-    )
+    found = pl.concat(parts).sort("series", "step", "lead_count")
+    return with_problem(found, pl.col("_of_outcome")).drop("_of_outcome")
 
 
 def by_lead(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 from pydantic import Field
 
-from modelyard.errors import ConfigurationError
 from modelyard.parameters import SourceParameters
 from modelyard.records import Column, Contract, Media
 from modelyard.tasks.classification import class_balance_expectations
@@ -78,9 +76,9 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
     if params.source == "simulated":
         rows, pictures = simulate(params.simulation.model_copy(update={"side": FORMAT.side}))
         rows = rows.drop("true_risk")
-    elif params.path:
+    else:
         rows, read = read_own_media(
-            Path(params.path),
+            params.path,
             partial(read_image, image_format=FORMAT),
             media="image",
             blank=FORMAT.blank,
@@ -90,12 +88,6 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
             classes=CLASSES,
         )
         pictures = np.stack(read)
-    else:
-        raise ConfigurationError(
-            "No own data are named.",
-            where="starter_project.ingest.path",
-            way_out="set it to a folder with a sub-folder for each class, or choose source: simulated",
-        )
     return rows.hstack(describe(pictures)).with_columns(pl.Series("image", pictures.reshape(len(pictures), -1)))
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 from pydantic import Field
 
-from modelyard.errors import ConfigurationError
 from modelyard.own_data.format import TableSourceParameters
-from modelyard.own_data.table import read_own_table
+from modelyard.own_data.table import read_own_source
 from modelyard.records import Column, Contract
 from modelyard.tasks.series.leads import with_outcomes
 from modelyard.tasks.series.splits import split_by_target
@@ -81,17 +79,8 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
     """
     if params.source == "simulated":
         days, where = simulate(params.simulation), "the simulation"
-    elif params.path:
-        days, where = (
-            read_own_table(Path(params.path), _OWN, params.columns, params.timezone, params.format),
-            params.path,
-        )
     else:
-        raise ConfigurationError(
-            "No own data are named.",
-            where="starter_project.ingest.path",
-            way_out="set it to a CSV or Parquet file, or choose source: simulated",
-        )
+        days, where = read_own_source(params, _OWN, params.timezone), params.path
     return _with_split(_forecasts(regular(days, "day", ["used_kwh"], where)))
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 from pydantic import Field
 
-from modelyard.errors import ConfigurationError
 from modelyard.own_data.format import TableSourceParameters
-from modelyard.own_data.table import read_own_table
+from modelyard.own_data.table import read_own_source
 from modelyard.records import Column, Contract
 from pipelines.starter_project.simulator import SimulationParameters, simulate
 
@@ -68,13 +66,7 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
     """
     if params.source == "simulated":
         return simulate(params.simulation).select(column.name for column in CONTRACT.columns)
-    if not params.path:
-        raise ConfigurationError(
-            "No own data are named.",
-            where="starter_project.ingest.path",
-            way_out="set it to a CSV or Parquet file, or choose source: simulated",
-        )
-    return read_own_table(Path(params.path), CONTRACT, params.columns, params.timezone, params.format)
+    return read_own_source(params, CONTRACT, params.timezone)
 
 
 def expectations(params: IngestParameters) -> list[Expectation]:

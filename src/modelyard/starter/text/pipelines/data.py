@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 from pydantic import Field
 
-from modelyard.errors import ConfigurationError
 from modelyard.own_data.format import TableSourceParameters
-from modelyard.own_data.table import read_own_table
+from modelyard.own_data.table import read_own_source
 from modelyard.records import Column, Contract, Media
 from modelyard.tasks.classification import class_balance_expectations
 from modelyard.tasks.text.word_tokenizer import split_words
@@ -73,14 +71,8 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
     """
     if params.source == "simulated":
         rows = simulate(params.simulation).drop("true_risk")
-    elif params.path:
-        rows = read_own_table(Path(params.path), _OWN, params.columns, params.timezone, params.format)
     else:
-        raise ConfigurationError(
-            "No own data are named.",
-            where="starter_project.ingest.path",
-            way_out="set it to a CSV or Parquet file, or choose source: simulated",
-        )
+        rows = read_own_source(params, _OWN, params.timezone)
     # A note that is missing has no words, and is rejected for that.
     rows = rows.with_columns(pl.col("note").fill_null(""))
     return rows.with_columns(split_words(rows["note"]).list.len().cast(pl.Int64).alias("n_words_count"))
