@@ -6,6 +6,8 @@ enough abstains, and is judged by its errors on the rows that it decides. Shapes
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -18,6 +20,8 @@ from modelyard.tasks.ranking import curve
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
+
+Classes = TypeVar("Classes", bound="ClassDecisions")
 
 _DEFER_SHARE = Field(0.1, ge=0, lt=1, description="Share of the validation rows that are deferred to a person.")
 
@@ -50,6 +54,19 @@ class ClassDecisions(Parameters):
         ge=0,
         description="Gap between the log-probabilities of the two likeliest classes within which a person decides. "
         "None: 0.",
+    )
+
+
+class OpenSetDecisions(ClassDecisions):
+    """Beside them a bound beyond which a row shows none of the classes; what is None is filled in by validation."""
+
+    unknown_share: float = Field(
+        0.05, ge=0, lt=1, description="Share of the validation rows, all of known classes, that are called unknown."
+    )
+    max_unknown_score: float | None = Field(
+        None,
+        description="Score above which a row is of no known class. None: no row is.",
+        json_schema_extra={"unbounded": "logits have any sign and size"},
     )
 
 
@@ -132,7 +149,7 @@ def decide(logits: Floats, is_positive: Booleans, decisions: Decisions) -> Decis
     return decisions
 
 
-def decide_classes(logits: Floats, label: Integers, decisions: ClassDecisions) -> ClassDecisions:
+def decide_classes(logits: Floats, label: Integers, decisions: Classes) -> Classes:
     """Fills in what is open from validation rows: logits (N, K) and class numbers (N,); what is given stays."""
     if decisions.temperature is None:
         decisions = decisions.model_copy(update={"temperature": temperature(logits, label)})
@@ -141,6 +158,25 @@ def decide_classes(logits: Floats, label: Integers, decisions: ClassDecisions) -
         quantile = float(np.quantile(gaps, decisions.defer_share))
         decisions = decisions.model_copy(update={"defer_margin": quantile})
     return decisions
+
+
+def unknown_score(logits: Floats) -> Floats:
+    """Returns how little a row looks like any known class: minus its largest logit, (N, K) to (N,).
+
+    Hendrycks et al. 2022, "Scaling out-of-distribution detection for real-world settings", MaxLogit,
+    https://arxiv.org/abs/1911.11132: two classes that are equally likely make a row unsure, not unknown.
+    """
+    score: Floats = -logits.max(axis=-1)
+    return score
+
+
+def decide_open_set(logits: Floats, label: Integers, decisions: OpenSetDecisions) -> OpenSetDecisions:
+    """Fills in what is open from validation rows of known classes: logits (N, K) and class numbers (N,)."""
+    filled = decide_classes(logits, label, decisions)
+    if decisions.max_unknown_score is None:
+        quantile = float(np.quantile(unknown_score(logits), 1 - decisions.unknown_share))
+        filled = filled.model_copy(update={"max_unknown_score": quantile})
+    return filled
 
 
 def _youden(probability: Floats, is_positive: Booleans) -> float:

@@ -119,6 +119,21 @@ def read_own_media(
     return rows, list(values)
 
 
+def labels_in(path: str | Path) -> list[str]:
+    """Returns the labels that own data have, sorted: names of a folder's sub-folders, or values of a CSV file's label.
+
+    For projects that take any classes: ``classes={name: name for name in labels_in(path)}``. What is wrong with the
+    path, :func:`read_own_media` says.
+    """
+    where = Path(path)
+    if where.is_dir():
+        return sorted(each.name for each in where.iterdir() if each.is_dir() and not _is_hidden(each.name))
+    try:
+        return sorted(pl.read_csv(where, infer_schema=False)["label"].drop_nulls().unique())
+    except (pl.exceptions.PolarsError, OSError):
+        return []
+
+
 def _in_folder(path: Path, endings: Sequence[str], classes: Mapping[str, Any] | None) -> list[_File]:
     folders = sorted(each.name for each in path.iterdir() if each.is_dir() and not _is_hidden(each.name))
     unknown = sorted(set(folders) - set(classes)) if classes is not None else []

@@ -7,16 +7,19 @@ from modelyard.tasks.calibration import sigmoid, softmax
 from modelyard.tasks.decisions import (
     ClassDecisions,
     Decisions,
+    OpenSetDecisions,
     class_margin,
     class_probabilities,
     decide,
     decide_classes,
+    decide_open_set,
     margin,
     predictions,
     probabilities,
     risk_coverage,
     selective_metrics,
     undeferred,
+    unknown_score,
 )
 
 LOGITS, IS_POSITIVE = np.array([-2.0, -1.0, 0.5, 1.0, 2.0]), np.array([False, False, False, True, True])
@@ -80,3 +83,17 @@ def test_risk_and_selective_metrics_counted_by_hand():
     )
     none = np.zeros(0, bool)
     assert np.isnan(list(selective_metrics(none, np.zeros(0), none).values())).all()
+
+
+def test_a_share_of_known_rows_is_called_unknown_and_strangers_are():
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 3, 400)
+    logits = rng.normal(size=(400, 3))
+    logits[np.arange(400), label] += 6
+    decided = decide_open_set(logits, label, OpenSetDecisions(unknown_share=0.05))
+    assert (unknown_score(logits) > decided.max_unknown_score).mean() == pytest.approx(0.05, abs=0.005)
+    assert (unknown_score(rng.normal(size=(400, 3))) > decided.max_unknown_score).mean() > 0.9
+    assert decided.temperature is not None
+    assert decided.defer_margin is not None
+    given = OpenSetDecisions(max_unknown_score=1.5)
+    assert decide_open_set(logits, label, given).max_unknown_score == 1.5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from modelyard.errors import ConfigurationError, DataContractError
-from modelyard.tasks.own_media import UNKNOWN_TIME, read_own_media
+from modelyard.tasks.own_media import UNKNOWN_TIME, labels_in, read_own_media
 
 CLASSES = {"normal": False, "ill": True}
 
@@ -148,3 +148,12 @@ def test_without_classes_all_files_below_are_read(folder):
 def test_what_cannot_be_understood_is_refused(folder, prepare, error, found):
     with pytest.raises(error, match=found):
         own(prepare(folder))
+
+
+def test_labels_are_the_folders_or_the_column(tmp_path):
+    for name in ("cat", "a dog", ".hidden"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "labels.csv").write_text("file,label\n1.png,b\n2.png,a\n3.png,b\n4.png,\n")
+    assert labels_in(tmp_path) == ["a dog", "cat"]
+    assert labels_in(tmp_path / "labels.csv") == ["a", "b"]
+    assert labels_in(tmp_path / "nothing.csv") == []

@@ -30,10 +30,15 @@ class AugmentationParameters(Parameters):
     brightness_share: float = Field(0.0, ge=0, le=1, description="Brighter or darker by this share of white.")
     tint_share: float = Field(0.0, ge=0, le=1, description="Each channel more or less by this share of white.")
     noise: float = Field(0.0, ge=0, le=1, description="Standard deviation of added noise, 1 is white.")
+    erased_share: float = Field(
+        0.0, ge=0, lt=1, description="Side of a square that is erased at a random place, in shares of the picture's."
+    )
 
 
 def augment(pictures: Tensor, params: AugmentationParameters) -> Tensor:
-    """Flips, rotates, scales, translates, exposes and tints each picture differently, and adds noise.
+    """Flips, rotates, scales, translates, exposes and tints each picture differently, adds noise and erases a square.
+
+    Pictures that are neither rotated nor scaled move by whole pixels, so that nothing is blurred.
 
     Args:
         pictures: Black 0 and white 1, shape (B, C, H, W).
@@ -47,7 +52,8 @@ def augment(pictures: Tensor, params: AugmentationParameters) -> Tensor:
     # Autocast would round the coordinates of the moved pixels to bfloat16, which has 8 bits for 128 of them.
     with torch.autocast(pictures.device.type, enabled=False):
         exposed = _expose(_move(pictures, params), params)
-        return exposed + params.noise * torch.randn_like(exposed)
+        noisy = exposed + params.noise * torch.randn_like(exposed)
+        return _erase(noisy, params.erased_share) if params.erased_share else noisy
 
 
 def dihedral(pictures: Tensor, number: int) -> Tensor:
@@ -72,6 +78,9 @@ def _move(pictures: Tensor, params: AugmentationParameters) -> Tensor:
     scale = torch.exp(_uniform(n, math.log1p(params.scale_share), pictures))
     # Coordinates of grid_sample run over 2 from edge to edge.
     shift_x, shift_y = (_uniform(n, 2 * params.translation_share, pictures) for _ in range(2))
+    if not params.rotation_deg and not params.scale_share:
+        height, width = pictures.shape[2:]
+        shift_x, shift_y = (shift_x * width / 2).round() * 2 / width, (shift_y * height / 2).round() * 2 / height
     is_flipped = torch.rand(n, device=pictures.device) < params.flip_share
     across = torch.where(is_flipped, -scale, scale)
     rows = [
@@ -90,3 +99,20 @@ def _expose(pictures: Tensor, params: AugmentationParameters) -> Tensor:
         offset = offset + _uniform(n_channels * n, params.tint_share, pictures).view(n, n_channels, 1, 1)
     middle = pictures.mean(dim=(1, 2, 3), keepdim=True)
     return middle + gain * (pictures - middle) + offset
+
+
+def _erase(pictures: Tensor, share: float) -> Tensor:
+    """Replaces a square by the picture's mean (DeVries and Taylor 2017, cutout, https://arxiv.org/abs/1708.04552).
+
+    Its centre is anywhere, so that a part of it may lie beyond the edge.
+    """
+    import torch
+
+    n, _, *sides = pictures.shape
+    inside = [
+        ((torch.arange(side, device=pictures.device) - torch.rand(n, 1, device=pictures.device) * side).abs())
+        < share * side / 2
+        for side in sides
+    ]
+    is_erased = (inside[0][:, :, None] & inside[1][:, None, :])[:, None]
+    return torch.where(is_erased, pictures.mean(dim=(1, 2, 3), keepdim=True), pictures)

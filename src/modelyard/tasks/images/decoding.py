@@ -31,6 +31,8 @@ class ImageFormat:
         channels: 1 for grey: colour is refused. 3 for red, green, blue: grey becomes three equal channels.
         crop: ``central`` cuts other sizes to their central square and resizes it; ``none`` refuses them, where
             resizing would change how large a thing is.
+        min_side: Pixels that each side has at least; a smaller central square is padded by repeating its edge. None:
+            ``side``, smaller ones are refused.
         max_bytes: Of a file; larger ones are refused unread.
         max_pixels: That a file's header may declare; a file that declares far more than a camera has is a bomb.
     """
@@ -38,6 +40,7 @@ class ImageFormat:
     side: int
     channels: Literal[1, 3]
     crop: Literal["central", "none"] = "central"
+    min_side: int | None = None
     max_bytes: int = 50_000_000
     max_pixels: int = 64_000_000
 
@@ -77,8 +80,16 @@ def read_image(content: bytes, image_format: ImageFormat) -> NDArray[np.uint8]:
         edge = min(picture.size)
         left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
         square = picture.crop((left, top, left + edge, top + edge))
+        if edge < side:
+            return _padded(np.array(square, dtype=np.uint8), side)
         picture = square.resize((side, side), Image.Resampling.BICUBIC)
     return np.array(picture, dtype=np.uint8)
+
+
+def _padded(square: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    before = (side - len(square)) // 2
+    along = (before, side - len(square) - before)
+    return np.pad(square, (along, along, *((0, 0) for _ in square.shape[2:])), mode="edge")
 
 
 def _opened(content: bytes, image_format: ImageFormat) -> Image:
@@ -108,9 +119,10 @@ def _check_header(picture: Image, content: bytes, image_format: ImageFormat) -> 
         raise ValueError(
             f"the image has {width} x {height} pixels, not {side} x {side}; cut it at the training data's resolution"
         )
-    if min(picture.size) < side or width * height > image_format.max_pixels:
+    smallest = image_format.min_side or side
+    if min(picture.size) < smallest or width * height > image_format.max_pixels:
         raise ValueError(
-            f"the image has {width} x {height} pixels; at least {side} on each side are needed, and at most"
+            f"the image has {width} x {height} pixels; at least {smallest} on each side are needed, and at most"
             f" {image_format.max_pixels:,} in all"
         )
 

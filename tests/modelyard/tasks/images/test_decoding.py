@@ -99,3 +99,14 @@ def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch):
 
 def test_a_blank_has_the_shape_of_the_format():
     assert (GREY.blank.shape, COLOUR.blank.shape) == ((28, 28), (28, 28, 3))
+
+
+def test_a_small_picture_is_padded_by_its_edge_where_the_format_allows_it():
+    small = ImageFormat(side=28, channels=1, min_side=16)
+    read = read_image(saved(RAMP[:20]), small)
+    assert read.shape == (28, 28)
+    assert np.array_equal(read[4:24, 4:24], RAMP[:20, 4:24])
+    assert (read[:4] == read[4]).all()
+    assert (read[:, 24:] == read[:, 23:24]).all()
+    with pytest.raises(ValueError, match="at least 16"):
+        read_image(saved(RAMP[:10]), small)

@@ -28,6 +28,23 @@ def test_variations_move_pictures_and_the_defaults_leave_them(n_channels):
     assert not torch.allclose(varied, pictures, atol=1e-2)
 
 
+def test_pictures_that_are_only_shifted_are_not_blurred():
+    pictures = torch.rand(20, 1, 16, 16)
+    moved = augment(pictures, AugmentationParameters(translation_share=0.25, padding="reflection"))
+    assert (
+        torch.isclose(moved[:, :, 5:11, 5:11].reshape(20, -1, 1), pictures.reshape(20, 1, -1), atol=1e-5).any(2).all()
+    )
+    assert not torch.allclose(moved, pictures, atol=1e-2)
+
+
+def test_a_square_is_erased_at_another_place_of_each_picture():
+    pictures = torch.rand(60, 3, 32, 32)
+    is_erased = (augment(pictures, AugmentationParameters(erased_share=0.5)) - pictures).abs().amax(dim=1) > 1e-5
+    assert is_erased.flatten(1).sum(dim=1).max() <= 17 * 17
+    assert 0.1 < is_erased.float().mean() < 0.25
+    assert len({tuple(one.nonzero()[0].tolist()) for one in is_erased}) > 30
+
+
 def test_a_flip_is_a_mirror_image():
     pictures = torch.rand(3, 1, 16, 16)
     flipped = augment(pictures, AugmentationParameters(flip_share=1))
