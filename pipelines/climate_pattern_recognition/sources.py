@@ -6,7 +6,7 @@ error of a forecast of the concentration or of the temperature itself.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +30,10 @@ _PSL_FILES = {"nino3_index": "nina3", "nino4_index": "nina4"} | {
     name: name.removesuffix("_index") for name in COVARIATES[2:]
 }
 """Column to file; PSL calls the Niño regions "nina". Not used: oni and mei, means over months that look ahead."""
+
+_MOST_VALUES = 50_000_000
+_H5PY_ERRORS = (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError, MemoryError)
+"""What h5py lets through when a file is damaged."""
 
 _OBSERVED, _HINDCAST = "RMM1.observed.interannual.1974-06.2017-07.nc", "GMAO-GEOS-V2p1.RMM1.nc"
 
@@ -95,7 +99,7 @@ def read_mjo() -> pl.DataFrame:
         ``series``, ``event_time``, ``first_index`` (RMM1), ``second_index`` (RMM2). The slots without a time or a value
         (the satellite gap of 1978) are left out.
     """
-    arrays = _netcdf(fetch("mjo_rmm") / _OBSERVED, ("time", "rmm1", "rmm2"))
+    arrays = _netcdf(fetch("mjo_rmm") / _OBSERVED, {"time": ("day",), "rmm1": ("day",), "rmm2": ("day",)})
     is_known = np.isfinite(arrays["time"]) & np.isfinite(arrays["rmm1"]) & np.isfinite(arrays["rmm2"])
     return pl.DataFrame(
         {
@@ -179,9 +183,10 @@ def read_hindcast() -> pl.DataFrame:
     Returns:
         ``event_time``, ``lead_count``, ``dynamical_index``.
     """
-    arrays = _netcdf(fetch("mjo_rmm") / _HINDCAST, ("S", "L", "RMM1"))
-    mean = arrays["RMM1"].astype(np.float64).mean(axis=1)
-    issued = _times(arrays["S"].astype(np.float64) - 1, datetime(1960, 1, 1, tzinfo=UTC))
+    dimensions = {"S": ("start",), "L": ("lead",), "RMM1": ("start", "member", "lead")}
+    arrays = _netcdf(fetch("mjo_rmm") / _HINDCAST, dimensions)
+    mean = arrays["RMM1"].mean(axis=1)
+    issued = _times(arrays["S"] - 1, datetime(1960, 1, 1, tzinfo=UTC))
     leads = np.rint(arrays["L"] + 0.5).astype(np.int64)
     return pl.DataFrame(
         {
@@ -193,8 +198,17 @@ def read_hindcast() -> pl.DataFrame:
     ).filter(pl.col("dynamical_index").is_finite() & (pl.col("dynamical_index").abs() < 100))
 
 
-def _netcdf(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
-    """Returns variables of a netCDF-4 file, which is an HDF5 file."""
+def _netcdf(path: Path, dimensions: Mapping[str, tuple[str, ...]]) -> dict[str, NDArray[np.float64]]:
+    """Returns variables of a netCDF-4 file, which is an HDF5 file, as numbers.
+
+    Args:
+        path: The file.
+        dimensions: Variable to names for its axes; axes of one name are equally long in all variables.
+
+    Raises:
+        ConfigurationError: h5py is not installed.
+        DataContractError: The file is damaged, or has not these variables.
+    """
     try:
         import h5py
     except ImportError as error:
@@ -205,15 +219,31 @@ def _netcdf(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]
         ) from error
     try:
         with h5py.File(path, "r") as file:
-            return {name: file[name][...] for name in names}
-    except (OSError, KeyError) as error:
+            # A damaged header may declare more values than any machine holds.
+            if too_large := [name for name in dimensions if file[name].size > _MOST_VALUES]:
+                raise ValueError(f"{', '.join(too_large)} would have more than {_MOST_VALUES:,} values")
+            arrays = {name: np.asarray(file[name][...], dtype=np.float64) for name in dimensions}
+        lengths: dict[str, int] = {}
+        for name, axes in dimensions.items():
+            if arrays[name].ndim != len(axes):
+                raise ValueError(f"{name} has {arrays[name].ndim} axes instead of {len(axes)}")
+            for axis, length in zip(axes, arrays[name].shape, strict=True):
+                if lengths.setdefault(axis, length) != length:
+                    raise ValueError(f"{name} has {length} values along {axis}, others have {lengths[axis]}")
+    except _H5PY_ERRORS as error:
         raise DataContractError(
             f"The file cannot be read as netCDF-4: {error}.", where=str(path), way_out="kedro data verify mjo_rmm"
         ) from error
+    return arrays
 
 
 def _times(days: NDArray[np.float64], origin: datetime) -> list[datetime]:
-    return [origin + timedelta(days=round(day)) for day in days.tolist()]
+    try:
+        return [origin + timedelta(days=round(day)) for day in days.tolist()]
+    except (OverflowError, ValueError) as error:
+        raise DataContractError(
+            "The file has days that no calendar has.", where="mjo_rmm", way_out="kedro data verify mjo_rmm"
+        ) from error
 
 
 class PublicSeries(NamedTuple):

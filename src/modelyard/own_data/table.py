@@ -277,6 +277,7 @@ def _with_other_zones(path: Path) -> pl.DataFrame | None:
 
     try:
         table = pq.read_table(path, partitioning=None)
+        table.validate(full=True)  # Arrow reads texts that are no UTF-8
         fields = [
             field.with_type(pa.timestamp(field.type.unit, "UTC"))
             if pa.types.is_timestamp(field.type) and field.type.tz

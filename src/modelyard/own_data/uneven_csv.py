@@ -44,8 +44,8 @@ def read_uneven_csv(path: Path, delimiter: str, n_above: int = 0) -> "pl.DataFra
         parts = [pl.DataFrame(schema=dict.fromkeys(names, pl.String))]
         while chunk := list(islice(rows, _ROWS_AT_ONCE)):
             columns = zip(*(_fit(line, row, len(header)) for line, row in chunk), strict=True)
-            series = [pl.Series(name, cells, pl.String) for name, cells in zip(names, columns, strict=True)]
-            parts.append(pl.DataFrame(series).with_columns(pl.all().replace("", None)))
+            cells = dict(zip(names, columns, strict=True))  # of series, polars would rename one without a name
+            parts.append(pl.DataFrame(cells, dict.fromkeys(names, pl.String)).with_columns(pl.all().replace("", None)))
     return pl.concat(parts)
 
 

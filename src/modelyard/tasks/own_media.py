@@ -213,10 +213,10 @@ def _time(file: _File, problems: list[str]) -> datetime | None:
     if text:
         try:
             when = datetime.fromisoformat(text)
-        except ValueError:
+            return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):  # the first hours of the year 1 lie in no year in UTC
             problems.append(f"event_time: {text!r} is no time")
             return None
-        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
     try:
         changed = datetime.fromtimestamp(int(file.path.stat().st_mtime), UTC)
     except (OSError, OverflowError, ValueError):

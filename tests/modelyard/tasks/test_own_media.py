@@ -157,3 +157,11 @@ def test_labels_are_the_folders_or_the_column(tmp_path):
     assert labels_in(tmp_path) == ["a dog", "cat"]
     assert labels_in(tmp_path / "labels.csv") == ["a", "b"]
     assert labels_in(tmp_path / "nothing.csv") == []
+
+
+def test_a_time_outside_the_calendar_is_the_reason_of_its_row(folder):
+    (folder / "x.csv").write_text(
+        "file,label,event_time\nill/0.SND,ill,0001-01-01T00:00+14:00\nill/1.SND,ill,2024-01-02\n"
+    )
+    rows, _ = own(folder / "x.csv")
+    assert rows["parse_errors"].to_list() == ["event_time: '0001-01-01T00:00+14:00' is no time", None]

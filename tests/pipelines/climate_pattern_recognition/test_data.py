@@ -12,6 +12,7 @@ from modelyard.own_data.format import TableFormat
 from pipelines.climate_pattern_recognition import sources
 from pipelines.climate_pattern_recognition.data import CONTRACT, IngestParameters, expectations, ingest, records_of
 from pipelines.climate_pattern_recognition.sources import read_psl
+from tests.mutations import assert_every_mutation_is_answered
 
 
 def months(n=240, begin=1980):
@@ -233,6 +234,59 @@ def test_a_damaged_netcdf_file_is_one_message(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "fetch", lambda name: tmp_path)
     with pytest.raises(DataContractError, match="cannot be read as netCDF-4"):
         sources.read_mjo()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rmm1": np.arange(3.0)}, "rmm1 has 3 values along day, others have 4"),
+        ({"rmm1": np.ones((4, 2))}, "rmm1 has 2 axes instead of 1"),
+        ({"rmm1": 1.0}, "rmm1 has 0 axes instead of 1"),
+        ({"rmm1": None}, "rmm1"),
+        ({"rmm1": {"inner": [1.0]}}, "size"),
+        ({"rmm1": ["a", "b", "c", "d"]}, "string|float"),
+        ({"rmm1": (60_000_000,)}, "rmm1 would have more than 50,000,000 values"),
+        ({"time": [1e300, 0, 0, 0]}, "days that no calendar has"),
+    ],
+)
+def test_a_netcdf_file_of_another_shape_is_one_message(tmp_path, monkeypatch, changes, message):
+    # Not its bytes, some of which crash HDF5: they are compared with a digest before it sees them.
+    import h5py
+
+    with h5py.File(tmp_path / "RMM1.observed.interannual.1974-06.2017-07.nc", "w") as file:
+        for name, value in (dict.fromkeys(("time", "rmm1", "rmm2"), np.arange(4.0)) | changes).items():
+            if isinstance(value, dict):
+                file.create_group(name)["inner"] = value["inner"]
+            elif isinstance(value, tuple):
+                file.create_dataset(name, shape=value, dtype="f8", chunks=True)
+            elif value is not None:
+                file[name] = value
+    monkeypatch.setattr(sources, "fetch", lambda name: tmp_path)
+    with pytest.raises(DataContractError, match=message):
+        sources.read_mjo()
+
+
+def test_every_mutation_of_an_own_series_is_answered(tmp_path):
+    text = months(60).with_columns(pl.col("event_time").dt.strftime("%Y-%m-%d")).write_csv()
+    words = [
+        b"\n",
+        b",",
+        b'"',
+        b"1e308",
+        b"-999",
+        b"nan",
+        b"0001-01-01",
+        b"9999-12-31",
+        b"2999-01-01",
+        b"1980-01",
+        b"\xff",
+    ]
+
+    def read(path):
+        records = ingest(IngestParameters(source="own", path=str(path), leads=(1, 3)))
+        assert records.height
+
+    assert_every_mutation_is_answered(read, tmp_path / "own.csv", [text.encode()], words=words, at_most=100)
 
 
 MONTHS = [f"{year}-{month:02}" for year in range(1990, 2008) for month in range(1, 13)]

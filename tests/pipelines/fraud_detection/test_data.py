@@ -29,6 +29,7 @@ from pipelines.fraud_detection.inputs import LabelledInputs, model_inputs
 from pipelines.fraud_detection.pipeline import PROJECT
 from pipelines.fraud_detection.simulator import known_ceiling, simulate
 from pipelines.fraud_detection.world import SCENARIOS, SimulationParameters, build_world
+from tests.mutations import assert_every_mutation_is_answered
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 WORLD = SimulationParameters(n_customers=300, n_terminals=400, n_days=30, fraud_share=0.03)
@@ -400,3 +401,11 @@ def test_own_data_need_a_file_that_is_there(write):
 def test_expectations_explain_themselves():
     for source in ("simulated", "public", "own"):
         assert all(expectation.description for expectation in expectations(IngestParameters(source=source)))
+
+
+def test_every_mutation_of_own_transactions_is_answered(write, tmp_path):
+    path = write(changes={"euros": {0: "12.5"}})
+    header, *lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(header + b"".join(lines[:: len(lines) // 120]))
+    words = [b"\n", b",", b'"', b"1e308", b"-1", b"9223372036854775807", b"nan", b"0001-01-01", b"9999-12-31T23:59:59Z"]
+    assert_every_mutation_is_answered(lambda _: ingest(own(path)), path, [path.read_bytes()], words=words, at_most=60)

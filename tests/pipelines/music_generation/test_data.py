@@ -19,6 +19,7 @@ from pipelines.music_generation.midi import read_midi, to_midi
 from pipelines.music_generation.rolls import N_KEYS, column_of, note_spans, pitches_of, roll_of, rolls_of
 from pipelines.music_generation.simulator import SimulationParameters, simulate
 from pipelines.music_generation.sound import to_wav
+from tests.mutations import assert_every_mutation_is_answered
 
 FEW = SimulationParameters(n_pieces=30, n_phrases=2)
 SCALE = [[pitch] for pitch in (60, 62, 64, 65, 67, 69, 71, 72)]
@@ -248,3 +249,16 @@ def test_own_data_that_cannot_be_understood_are_one_clear_error(tmp_path):
     (tmp_path / "broken.mid").write_bytes(b"nothing")
     with pytest.raises(DataContractError, match=r"None of the 1 files .* not a MIDI file"):
         own(tmp_path)
+
+
+def test_every_mutation_of_a_midi_file_is_answered(tmp_path):
+    notes = [(pitch[0], 480) for pitch in SCALE]
+    chords = to_midi(roll_of([[60, 64, 67], [62, 65], [], [60]]))
+    contents = [midi_of(notes), midi_of(notes, file_type=1, ticks_per_beat=24), chords]
+    words = [b"MThd", b"MTrk", b"\xff\x59\x02", b"\xff\x51\x03", b"\xff\x2f\x00", b"\xf0", b"\xf7", b"\x99\x24\x40"]
+
+    def read(path):
+        rows, media = split_media(own(tmp_path), CONTRACT)
+        assert rows.height == media.height == 1
+
+    assert_every_mutation_is_answered(read, tmp_path / "own.mid", contents, words=words)

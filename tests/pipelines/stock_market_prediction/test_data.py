@@ -20,6 +20,7 @@ from pipelines.stock_market_prediction.data import (
     split_by_share,
 )
 from pipelines.stock_market_prediction.simulator import SimulationParameters, simulate
+from tests.mutations import assert_every_mutation_is_answered
 from tests.pipelines.stock_market_prediction.small import ceiling
 
 MIRROR = os.environ.get("MODELYARD_DATA_MIRROR", "")
@@ -291,3 +292,26 @@ def test_targets_over_several_days_need_all_of_them(bars, days):
     assert all(row(records, "S0001", days[number])["move_pct"] is None for number in (97, 98, 101))
     assert row(records, "S0001", days[103])["target_at"].date() == days[108]
     assert records["trading_day"].n_unique() < len(days) / 4  # blocks of five days are resampled together
+
+
+def test_every_mutation_of_own_bars_is_answered(bars, tmp_path):
+    few = bars.filter(pl.col("symbol") <= "S0001").sort("day")[:80]
+    params = write_own(few, tmp_path / "own.csv")
+    content = (tmp_path / "own.csv").read_bytes()
+    words = [
+        b"\n",
+        b",",
+        b'"',
+        b"1e308",
+        b"0",
+        b"-1",
+        b"5e-324",
+        b"nan",
+        b"0001-01-01",
+        b"9999-12-31",
+        b"S0001",
+        b"\xff",
+    ]
+    assert_every_mutation_is_answered(
+        lambda _: ingest(params), tmp_path / "own.csv", [content], words=words, at_most=60
+    )

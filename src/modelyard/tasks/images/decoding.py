@@ -105,8 +105,10 @@ def _opened(content: bytes, image_format: ImageFormat) -> Image:
         return ImageOps.exif_transpose(picture)
     except UnidentifiedImageError as error:
         raise ValueError("the bytes are neither a PNG nor a JPEG image") from error
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"the image is damaged: {str(error).splitlines()[0]}") from error
+    except ValueError:
+        raise
+    except Exception as error:  # Pillow lets through whatever its parsers meet: struct.error, IndexError, SyntaxError
+        raise ValueError(f"the image is damaged: {(str(error) or type(error).__name__).splitlines()[0]}") from error
 
 
 def _check_header(picture: Image, content: bytes, image_format: ImageFormat) -> None:

@@ -1,6 +1,7 @@
 """Files that anybody may send: what they hold is read as a viewer shows it, or it is said why not."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -70,6 +71,15 @@ def test_a_large_picture_is_cut_to_its_central_square_and_shrunk():
     assert (np.abs(read.astype(int) - 200) < 3).all()
 
 
+def with_a_text_that_claims_to_be_a_number() -> bytes:
+    """A turned JPEG, in whose EXIF tags Pillow finds a text where the standard has a number."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a note"
+    buffer = io.BytesIO()
+    Image.fromarray(RAMP).save(buffer, "JPEG", exif=exif)
+    return buffer.getvalue().replace(b"\x01\x0e\x00\x02", b"\x01\x06\x00\x02")
+
+
 @pytest.mark.parametrize(
     ("content", "image_format", "problem"),
     [
@@ -81,6 +91,8 @@ def test_a_large_picture_is_cut_to_its_central_square_and_shrunk():
         (saved(RANDOM[:20]), COLOUR, "28 x 20 pixels, not 28 x 28"),
         (with_alpha(RANDOM, 100), COLOUR, "transparent"),
         (saved(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))[:900], GREY, "damaged"),
+        (saved(RAMP)[:-12] + bytes(4) + b"iCCP" + zlib.crc32(b"iCCP").to_bytes(4, "big"), GREY, "damaged: index out"),
+        (with_a_text_that_claims_to_be_a_number(), GREY, "damaged: required argument"),
         (saved(np.zeros((200, 200), np.uint8)), ImageFormat(side=28, channels=1, max_pixels=10_000), "at most 10,000"),
         (saved(RAMP), ImageFormat(side=28, channels=1, max_bytes=20), "bytes, more than 20"),
     ],
