@@ -6,7 +6,8 @@ from modelyard.lifecycle import assemble
 from modelyard.project import Api, Metrics, ModelFormat, Project
 from modelyard.tasks.ensemble import save_ensemble
 from modelyard.tasks.images.binary_classifier import search_space
-from pipelines.medical_image_analysis.data import CONTRACT, expectations, ingest
+from modelyard.tasks.images.request_image import pixel_budget
+from pipelines.medical_image_analysis.data import CONTRACT, FORMAT, expectations, ingest
 from pipelines.medical_image_analysis.evaluate import floor, predict, score
 from pipelines.medical_image_analysis.figures import figures
 from pipelines.medical_image_analysis.model import load
@@ -25,7 +26,14 @@ PROJECT = Project(
     predict=predict,
     metrics=Metrics(score=score, primary="roc_auc", greater_is_better=True, floor=floor, slices=("scanner_id",)),
     figures=figures,
-    api=Api(request=ExamRequest, response=ExamResponse, decode=decode, encode=encode, example=EXAMPLE),
+    api=Api(
+        request=ExamRequest,
+        response=ExamResponse,
+        decode=decode,
+        encode=encode,
+        example=EXAMPLE,
+        budget=pixel_budget(FORMAT.max_pixels),
+    ),
     schedule="0 3 1 * *",  # the first of each month at 3:00 UTC: cultures of the month before are back
 )
 

@@ -6,7 +6,8 @@ from modelyard.lifecycle import assemble
 from modelyard.project import Api, Metrics, ModelFormat, Project
 from modelyard.tasks.ensemble import save_ensemble
 from modelyard.tasks.images.binary_classifier import search_space
-from pipelines.satellite_image_analysis.data import CONTRACT, expectations, ingest
+from modelyard.tasks.images.request_image import pixel_budget
+from pipelines.satellite_image_analysis.data import CONTRACT, FORMAT, expectations, ingest
 from pipelines.satellite_image_analysis.evaluate import floor, predict, score
 from pipelines.satellite_image_analysis.figures import figures
 from pipelines.satellite_image_analysis.model import load
@@ -27,7 +28,14 @@ PROJECT = Project(
         score=score, primary="accuracy", greater_is_better=True, floor=floor, slices=("region_id", "is_new_place")
     ),
     figures=figures,
-    api=Api(request=TileRequest, response=TileResponse, decode=decode, encode=encode, example=EXAMPLE),
+    api=Api(
+        request=TileRequest,
+        response=TileResponse,
+        decode=decode,
+        encode=encode,
+        example=EXAMPLE,
+        budget=pixel_budget(FORMAT.max_pixels),
+    ),
     schedule="0 2 * 6-11 *",  # every night at 2:00 UTC of the hurricane season, June to November
 )
 

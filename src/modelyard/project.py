@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from modelyard.gate import standard_gate
 
@@ -120,13 +120,28 @@ class Metrics:
     once: Callable[[pl.DataFrame, Any], dict[str, float]] | None = None
 
 
+@runtime_checkable
+class EncodedMedia(Protocol):
+    """A value of a request that may cost far more to decode than to read, such as a picture.
+
+    The server validates a request with its media as they came, counts its :class:`Budget`, and only then decodes them.
+    """
+
+    def decode_media(self) -> None:
+        """Decodes the value and keeps the result with it.
+
+        Raises:
+            ValueError: It is damaged, or not what the project takes.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """Limits the work that one request may cause.
 
     Args:
         of: ``of(request)`` returns the work that one row causes, from what is cheap to read: frames to compose, the
-            pixels that an image's header declares.
+            pixels that an image's header declares. It reads no field that a feature view fills.
         most: Largest sum over the rows of one request; a larger one is answered with status 413.
         unit: Unit of the work, for messages (``pixels``).
     """

@@ -180,6 +180,15 @@ def the_example_can_be_decoded(shelves: Shelves) -> list[str]:
     return problems
 
 
+def media_of_requests_have_a_budget(shelves: Shelves) -> list[str]:
+    from modelyard.serving.bodies import media_fields
+
+    api = shelves.project().api
+    if api.budget is None and (fields := media_fields(api.request)):
+        return [f"a request may hold any number of pixels or samples in {', '.join(fields)}: Api.budget limits them"]
+    return []
+
+
 def expectations_can_be_built(shelves: Shelves) -> list[str]:
     from great_expectations.expectations.expectation import Expectation
 
@@ -206,5 +215,6 @@ CHECKS = (
     the_loop_is_steered_by_its_own_parameters,
     the_schedule_is_a_cron_expression,
     the_example_can_be_decoded,
+    media_of_requests_have_a_budget,
     expectations_can_be_built,
 )

@@ -161,6 +161,17 @@ MISTAKES = {
         Mistake("trip through JSON", "serve.py", "age_d: float = Field(", "age_d: float = Field(1.0, exclude=True, "),
         Mistake("cannot carry", "serve.py", "failure_probability: float", "failure_probability: dict[str, float]"),
     ],
+    check_record.media_of_requests_have_a_budget: [
+        Mistake(
+            "samples in picture: Api.budget limits them",
+            "serve.py",
+            "class PartRequest(BaseModel):",
+            "from typing import Annotated\n\n"
+            "from modelyard.tasks.images.request_image import Base64Image, RequestImage\n\n\n"
+            "class PartRequest(BaseModel):\n"
+            "    picture: Annotated[RequestImage, Base64Image(len, 9)] = Field(None, description='Of the part.')\n",
+        ),
+    ],
     check_record.expectations_can_be_built: [
         Mistake("no column 'age_w'", "data.py", '("age_d",', '("age_w",'),
         Mistake("no description", "data.py", "description=f", "notes=f"),

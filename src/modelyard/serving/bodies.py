@@ -4,7 +4,7 @@ Rows and values are counted before anything is validated, and every step is a sh
 read in a thread beside the event loop (see :mod:`modelyard.serving.json_slices`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ from pydantic_core import from_json, to_json
 
 from modelyard.errors import ModelyardError
 from modelyard.feature_store.schema import feature_names
+from modelyard.project import EncodedMedia
 from modelyard.serving.json_slices import (
     BrokenJsonError,
     DenseJsonError,
@@ -23,10 +24,10 @@ from modelyard.serving.json_slices import (
     members,
     opening,
 )
-from modelyard.serving.json_values import Place, Problem, problems_as_sent, problems_of
+from modelyard.serving.json_values import Place, Problem, leaves, problems_as_sent, problems_of
 
 if TYPE_CHECKING:
-    from modelyard.project import Project
+    from modelyard.project import Budget, Project
 
 MOST_PROBLEMS = 20
 """Problems that an answer names; what is wrong everywhere is wrong in the same way."""
@@ -82,16 +83,18 @@ class Reader:
         model: The request model.
         max_rows: Of one body.
         max_values: Of one row: fields and entries of its lists.
+        budget: Of the work that one body may ask for; None: there is no limit to it.
     """
 
-    def __init__(self, model: type[BaseModel], max_rows: int, max_values: int) -> None:
-        self.model = model
+    def __init__(self, model: type[BaseModel], max_rows: int, max_values: int, budget: "Budget | None" = None) -> None:
+        self.model, self._budget = model, budget
         self.batch_model = create_model(
             f"{model.__name__}Batch",
             __config__=ConfigDict(extra="forbid"),
             # A model made at run time:
             instances=(list[model], Field(min_length=1, max_length=max_rows)),  # type: ignore[valid-type]
         )
+        self._media = media_fields(model)
         self._validator = TypeAdapter(model).validator
         self._max_rows, self._max_values = max_rows, max_values
 
@@ -167,13 +170,23 @@ class Reader:
                 )
         requests: list[Any] = []
         found: list[Problem] = []
+        asked = 0.0
         for number, row in enumerate(rows):
             request, problems = self._request(row)
             requests.append(request)
             found += [problem._replace(place=(*place_of(number), *problem.place)) for problem in problems]
             if len(found) >= MOST_PROBLEMS:
                 break
-        if found:
+            if self._budget is not None and not problems:
+                asked += self._budget.of(request)
+                _check_work(asked, self._budget)
+        # Media are decoded last, when it is known how much there is to decode.
+        media = (
+            Problem((*place_of(number), *place), "value_error", f"Value error, {message}")
+            for number, request in enumerate(requests)
+            for place, message in _damaged_media(request, self._media)
+        )
+        if found or (found := list(islice(media, MOST_PROBLEMS))):
             raise InvalidRequestError(found)
         return requests
 
@@ -244,21 +257,39 @@ def joined(project: "Project", keyed: Sequence[Any], features: Sequence[Mapping[
     return requests
 
 
-def check_budget(project: "Project", requests: Sequence[Any]) -> None:
-    """Checks what the requests ask for together.
+def _check_work(asked: float, budget: "Budget") -> None:
+    """Checks what the rows so far ask for together.
 
     Raises:
         TooMuchError: It is more than the project's budget.
     """
-    budget = project.api.budget
-    if budget is None:
-        return
-    asked = sum(budget.of(request) for request in requests)
     if asked > budget.most:
         raise TooMuchError(
-            f"The request asks for {asked:,.0f} {budget.unit}; at most {budget.most:,.0f} are taken.",
+            f"The request asks for more than {budget.most:,.0f} {budget.unit}.",
             way_out="ask for less, or in several requests",
         )
+
+
+def media_fields(model: type[BaseModel]) -> list[str]:
+    """Names of the fields that hold media."""
+    return [
+        name
+        for name, field in model.model_fields.items()
+        if any(isinstance(leaf, type) and issubclass(leaf, EncodedMedia) for leaf in leaves(field.annotation))
+    ]
+
+
+def _damaged_media(request: Any, fields: Iterable[str]) -> Iterator[tuple[Place, str]]:
+    """Decodes the request's media; yields place and message of each that cannot be."""
+    for name in fields:
+        value = getattr(request, name)
+        is_list = isinstance(value, (list, tuple))
+        for number, medium in enumerate(value if is_list else [value]):
+            try:
+                if isinstance(medium, EncodedMedia):
+                    medium.decode_media()
+            except ValueError as error:
+                yield (name, number) if is_list else (name,), str(error)
 
 
 def problems_in(error: ValidationError) -> list[Problem]:

@@ -115,22 +115,22 @@ def _wrong_value(value: Any) -> str:
 def _kinds(model: type[BaseModel]) -> dict[str, _Kinds]:
     found = {}
     for name, field in model.model_fields.items():
-        leaves = set(_leaves(field.annotation)) - {type(None)}
-        is_time = bool(leaves) and all(_is_time(leaf) for leaf in leaves)
-        takes_bool = not leaves or any(leaf not in (int, float, str) and not _is_time(leaf) for leaf in leaves)
+        kinds = set(leaves(field.annotation)) - {type(None)}
+        is_time = bool(kinds) and all(_is_time(kind) for kind in kinds)
+        takes_bool = not kinds or any(kind not in (int, float, str) and not _is_time(kind) for kind in kinds)
         found[name] = _Kinds(takes_bool, is_time)
     return found
 
 
-def _leaves(annotation: Any) -> Iterator[Any]:
+def leaves(annotation: Any) -> Iterator[Any]:
     """The types at the bottom of an annotation: of unions, lists and the like."""
     if get_origin(annotation) is Literal:
         yield from (type(value) for value in get_args(annotation))
     elif hasattr(annotation, "__metadata__"):
-        yield from _leaves(get_args(annotation)[0])
+        yield from leaves(get_args(annotation)[0])
     elif arguments := [one for one in get_args(annotation) if one is not Ellipsis]:
         for one in arguments:
-            yield from _leaves(one)
+            yield from leaves(one)
     else:
         yield annotation
 

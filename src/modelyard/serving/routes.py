@@ -20,7 +20,6 @@ from modelyard.serving.bodies import (
     Reader,
     TooMuchError,
     by_key_model,
-    check_budget,
     joined,
 )
 from modelyard.serving.logs import place_of
@@ -64,9 +63,10 @@ class ProjectRoutes:
         self.service, self.project, self._follower = service, service.project, follower
         settings = service.settings
         self._max_bytes, self._timeout_s = int(settings.max_body_mb * 1_000_000), settings.timeout_s
-        self.reader = Reader(self.project.api.request, service.max_rows, settings.max_values)
+        limits = (service.max_rows, settings.max_values, self.project.api.budget)
+        self.reader = Reader(self.project.api.request, *limits)
         keyed = by_key_model(self.project)
-        self.key_reader = Reader(keyed, service.max_rows, settings.max_values) if keyed is not None else None
+        self.key_reader = Reader(keyed, *limits) if keyed is not None else None
         self._reading = WorkerThread(f"read-{self.project.name}")
         self._online = OnlineFeatures(self.project)
         self._look_up = WorkerThread(f"features-{self.project.name}")
@@ -135,7 +135,6 @@ class ProjectRoutes:
         body = await self._read(request, self.reader.read)
         if body.is_batch:
             return JSONResponse({"detail": "A stream answers one request; send one object, not a list."}, 422)
-        check_budget(self.project, body.requests)
         version, stream = self.service.stream(body.requests[0], request.scope["request_id"])
         request.scope["version"] = version
         try:
@@ -147,7 +146,6 @@ class ProjectRoutes:
 
     async def _answer(self, request: Request, requests: list[Any], as_of: Any = None) -> Answer:
         """The service's answer; one that may take long is given up when the client leaves."""
-        check_budget(self.project, requests)
         answer = self.service.answer(requests, request.scope["request_id"], as_of)
         return await (while_connected(answer, request.receive) if self.project.api.timeout_s else answer)
 
@@ -156,7 +154,8 @@ class ProjectRoutes:
         async with asyncio.timeout(self._timeout_s):
             packing = check_head(request.headers)
             data = await received(request, self._max_bytes)
-            if packing or len(data) > _SMALL_BYTES:
+            # A budget says that few bytes may be much work.
+            if packing or len(data) > _SMALL_BYTES or self.project.api.budget is not None:
                 return await self._reading.run(lambda: read(unpacked(data, packing, self._max_bytes)))
             return read(data)
 

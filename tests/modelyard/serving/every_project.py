@@ -1,11 +1,13 @@
 """All projects behind one app, without models: requests are read, decoded and logged as in service."""
 
+import asyncio
 import contextlib
 import copy
 import gzip
 import json
 import socket
 import threading
+import time
 from contextlib import asynccontextmanager
 
 import polars as pl
@@ -37,15 +39,24 @@ class DecodesOnly(LoadedVersion):
 
 @asynccontextmanager
 async def served(*names, **settings):
+    """A client on the app of the projects with these names."""
+    async with serving([load_project(name) for name in names], **settings) as client:
+        yield client
+
+
+@asynccontextmanager
+async def serving(projects, **settings):
     """A client on the app of these projects."""
-    projects = [load_project(name) for name in names]
     async with toy_app(projects, **settings) as app:
         for project in projects:
-            app.state.services[project.name].champion = DecodesOnly(
-                project=project, version="1", identity=("1", "x"), model=None
-            )
+            app.state.services[project.name].champion = decodes_only(project)
         async with client_of(app) as client:
             yield client
+
+
+def decodes_only(project):
+    """A champion that answers whatever can be decoded."""
+    return DecodesOnly(project=project, version="1", identity=("1", "x"), model=None)
 
 
 def example(name):
@@ -87,6 +98,17 @@ def as_json(request, **texts):
 
 def packed(data):
     return gzip.compress(data)
+
+
+async def beside(client, work):
+    """Seconds that /healthz took while ``work`` ran, in order, and the answer."""
+    waits, working = [], asyncio.ensure_future(work)
+    while not working.done():
+        started = time.perf_counter()
+        assert (await client.get("/healthz")).status_code == 200
+        waits.append(time.perf_counter() - started)
+        await asyncio.sleep(0.001)
+    return sorted(waits), await working
 
 
 @contextlib.contextmanager

@@ -1,7 +1,5 @@
 """What no client may do to the server, tried on the routes of every project: see docs/serving.md."""
 
-import asyncio
-import io
 import json
 import random
 import time
@@ -15,6 +13,7 @@ from modelyard.serving.log_segments import read_served
 from tests.modelyard.serving.every_project import (
     PROJECTS,
     as_json,
+    beside,
     changed,
     example,
     fields_of,
@@ -191,21 +190,7 @@ def heavy_bodies(name):
                 bodies[f"{field} of 19,000 {what}"] = as_json(example(name), **{field: some.decode()})
     row = json.dumps(example(name)).encode()
     bodies["valid rows"] = b"[" + b",".join([row] * min(1000, 7_900_000 // (len(row) + 1))) + b"]"
-    if "image" in example(name):
-        picture = json.dumps(changed(example(name), image=large_picture())).encode()
-        bodies["large pictures"] = b"[" + b",".join([picture] * min(94, 7_900_000 // (len(picture) + 1))) + b"]"
     return bodies
-
-
-def large_picture():
-    """A valid picture of 64 million pixels in 80 kB."""
-    import base64
-
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.new("L", (8000, 8000), 7).save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()
 
 
 async def test_a_heavy_request_is_refused_shortly_and_holds_nobody_up(name):
@@ -218,17 +203,6 @@ async def test_a_heavy_request_is_refused_shortly_and_holds_nobody_up(name):
                 if answer.status_code == 422 and isinstance(detail := answer.json()["detail"], list):
                     assert len(detail) <= 20
                 assert waits[int(len(waits) * 0.99) - 1] < 0.1, (what, route, waits[-3:])
-
-
-async def beside(client, work):
-    """Seconds that /healthz took while ``work`` ran, in order, and the answer."""
-    waits, working = [], asyncio.ensure_future(work)
-    while not working.done():
-        started = time.perf_counter()
-        assert (await client.get("/healthz")).status_code == 200
-        waits.append(time.perf_counter() - started)
-        await asyncio.sleep(0.001)
-    return sorted(waits), await working
 
 
 EDGES = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "1969-12-31T23:59:59.999999-12:00")

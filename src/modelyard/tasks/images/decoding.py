@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -92,17 +94,44 @@ def _padded(square: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.pad(square, (along, along, *((0, 0) for _ in square.shape[2:])), mode="edge")
 
 
+def declared_pixels(content: bytes) -> int:
+    """Returns how many pixels the header of a PNG or JPEG file declares; nothing is decoded.
+
+    Raises:
+        ValueError: The bytes are no such image, or its header is damaged.
+    """
+    with _readable_errors():
+        width, height = _with_header(content).size
+    return int(width * height)
+
+
 def _opened(content: bytes, image_format: ImageFormat) -> Image:
     """Returns the decoded picture, upright, after a look at what its header says."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
     if len(content) > image_format.max_bytes:
         raise ValueError(f"the file has {len(content):,} bytes, more than {image_format.max_bytes:,}")
-    try:
-        picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+    with _readable_errors():
+        picture = _with_header(content)
         _check_header(picture, content, image_format)
         picture.load()
         return ImageOps.exif_transpose(picture)
+
+
+def _with_header(content: bytes) -> Image:
+    """Returns the picture with its header read and no pixel decoded."""
+    from PIL import Image
+
+    return Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+
+
+@contextlib.contextmanager
+def _readable_errors() -> Iterator[None]:
+    """Turns Pillow's errors into a ``ValueError`` that says what is wrong with the file."""
+    from PIL import UnidentifiedImageError
+
+    try:
+        yield
     except UnidentifiedImageError as error:
         raise ValueError("the bytes are neither a PNG nor a JPEG image") from error
     except ValueError:

@@ -1,14 +1,16 @@
 """A picture in a request is text in JSON and pixels in Python, and is decoded once."""
 
 import base64
+import io
 from typing import Annotated
 
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 from pydantic import BaseModel, ValidationError
 
-from modelyard.tasks.images.request_image import Base64Image, RequestImage, decoded
+from modelyard.tasks.images.request_image import Base64Image, RequestImage, decoded, pixel_budget
 
 seen: list[bytes] = []
 
@@ -21,7 +23,7 @@ def read(content: bytes) -> np.ndarray:
 
 
 class Request(BaseModel):
-    image: Annotated[RequestImage, Base64Image(read, max_length=40)]
+    image: Annotated[RequestImage, Base64Image(read, max_length=2_000)]
     place: str = "here"
 
 
@@ -31,7 +33,7 @@ def text(content: bytes) -> str:
 
 def test_it_is_decoded_once_however_often_it_is_used():
     seen.clear()
-    request = Request.model_validate_json(f'{{"image": "{text(b"abcd")}"}}')
+    request = Request.model_validate({"image": text(b"abcd")})
     assert [request.image.pixels.tolist() for _ in range(3)] == [list(b"abcd")] * 3
     assert request.model_dump_json() == f'{{"image":"{text(b"abcd")}","place":"here"}}'
     assert Request.model_validate(request.model_dump()) == request
@@ -55,13 +57,36 @@ def test_an_example_is_written_down_without_being_decoded():
     assert seen == []
 
 
+def picture(width: int, height: int, kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (width, height), 7).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_in_json_its_header_is_read_and_nothing_is_decoded(kind):
+    seen.clear()
+    request = Request.model_validate_json(f'{{"image": "{text(picture(30, 20, kind))}"}}')
+    assert request.image.n_pixels == 600
+    assert pixel_budget(10_000).of(request) == 600
+    assert seen == []
+    with pytest.raises(ValueError, match="not four pixels"):
+        request.image.decode_media()
+
+
+def test_what_has_no_header_is_refused_in_json_too():
+    for image, problem in ((text(b"abcd"), "neither a PNG nor a JPEG"), ("not base64!", "no base64")):
+        with pytest.raises(ValidationError, match=problem):
+            Request.model_validate_json(f'{{"image": "{image}"}}')
+
+
 @pytest.mark.parametrize(
     ("image", "problem"),
     [
         ("not base64!", "no base64"),
         ("data:image/png;base64,AAAA", "no base64"),
         (text(b"abcde"), "not four pixels"),
-        (text(b"a" * 40), "at most 40 characters"),
+        (text(b"a" * 2_000), "at most 2000 characters"),
         (7, "valid string"),
     ],
 )
@@ -74,6 +99,6 @@ def test_its_schema_is_base64_text():
     assert Request.model_json_schema()["properties"]["image"] == {
         "type": "string",
         "contentEncoding": "base64",
-        "maxLength": 40,
+        "maxLength": 2_000,
         "title": "Image",
     }
