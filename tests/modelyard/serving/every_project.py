@@ -14,6 +14,9 @@ import polars as pl
 import uvicorn
 from pydantic import BaseModel
 
+from modelyard.feature_store.store import FeatureStore
+from modelyard.parameters import parameters_of
+from modelyard.paths import data_directory
 from modelyard.projects import load_project, project_names
 from modelyard.serving.app import build_app
 from modelyard.serving.loaded_version import Answered, LoadedVersion
@@ -45,11 +48,11 @@ async def served(*names, **settings):
 
 
 @asynccontextmanager
-async def serving(projects, **settings):
-    """A client on the app of these projects."""
+async def serving(projects, champion=None, **settings):
+    """A client on the app of these projects; what answers has no model where no champion is given."""
     async with toy_app(projects, **settings) as app:
         for project in projects:
-            app.state.services[project.name].champion = decodes_only(project)
+            app.state.services[project.name].champion = champion or decodes_only(project)
         async with client_of(app) as client:
             yield client
 
@@ -98,6 +101,20 @@ def as_json(request, **texts):
 
 def packed(data):
     return gzip.compress(data)
+
+
+def write_features(small):
+    """What the route by key looks up."""
+    project = small.project
+    if project.derive_features is not None:
+        derived = project.derive_features(
+            project.ingest(small.ingest), small.features or parameters_of(project.derive_features)()
+        )
+        folder = data_directory() / "04_feature"
+        store = FeatureStore(
+            project.name, project.feature_views, folder=folder / project.name, registry=str(folder / "registry.db")
+        )
+        store.write(derived)
 
 
 async def beside(client, work):

@@ -11,12 +11,9 @@ from hypothesis import HealthCheck, Phase
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks as openapi_checks
 
-from modelyard.feature_store.store import FeatureStore
-from modelyard.parameters import parameters_of
-from modelyard.paths import data_directory
 from modelyard.serving.loaded_version import LoadedVersion
 from tests.contract.shelves import all_shelves
-from tests.modelyard.serving.every_project import listening
+from tests.modelyard.serving.every_project import listening, write_features
 from tests.pipelines.small_fit import small_of, trained_once
 
 CHECKS = [
@@ -54,20 +51,6 @@ def test_every_route_keeps_what_its_schema_says(name, session_folder, data_direc
             started = time.monotonic()
             assert session.get(f"{url}/healthz").status_code == 200
             assert time.monotonic() - started < 1
-
-
-def write_features(small):
-    """What the route by key looks up."""
-    project = small.project
-    if project.derive_features is not None:
-        derived = project.derive_features(
-            project.ingest(small.ingest), small.features or parameters_of(project.derive_features)()
-        )
-        folder = data_directory() / "04_feature"
-        store = FeatureStore(
-            project.name, project.feature_views, folder=folder / project.name, registry=str(folder / "registry.db")
-        )
-        store.write(derived)
 
 
 def tried(strategy, session, n):
