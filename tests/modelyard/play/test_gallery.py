@@ -24,7 +24,7 @@ def store(mlflow_database):
     store = client()
     store.create_registered_model("toy")
     pictures = mlflow_database.parent / "pictures"
-    for number, dataset in ((1, {}), (2, {}), (3, {"dataset": "mjo_rmm"})):
+    for number, dataset in ((1, {}), (2, {}), (3, {"dataset": "pneumonia_mnist"})):
         run = store.create_run(experiment_id(store, "toy")).info.run_id
         (pictures / "figures").mkdir(parents=True, exist_ok=True)
         (pictures / "figures" / "prices.png").write_bytes(PNG + str(number).encode())
@@ -48,7 +48,7 @@ def test_the_champion_else_the_challenger_else_the_latest_version_is_shown(store
     assert RegistryView().versions() == {"toy": ["3", "1"]}
     latest = entry()
     assert (latest.version, latest.alias, latest.gate) == ("3", "latest", "failed")
-    assert latest.data == "public: mjo_rmm"
+    assert latest.data == "public: pneumonia_mnist"
     assert latest.metric is not None
     assert (latest.metric.value, latest.metric.low, latest.metric.high, latest.metric.floor) == (0.3, 0.03, None, 0.9)
     assert latest.metric.meaning == PLAYED.play.meaning
@@ -62,7 +62,7 @@ def test_the_champion_else_the_challenger_else_the_latest_version_is_shown(store
 def test_published_results_on_the_same_data_in_the_same_metric_stand_beside_it(store):
     from modelyard.public_data.catalogue import results_on
 
-    known = results_on("mjo_rmm", lambda dataset: dataset.reference_results)
+    known = results_on("pneumonia_mnist", lambda dataset: dataset.reference_results)
     name = next(name for one in known for name, value in one.values.items() if isinstance(value, float))
     values = sorted(one.values[name] for one in known if isinstance(one.values.get(name), float))
     assert values
