@@ -2,9 +2,10 @@
 #   make run      environment, then the whole fraud_detection lifecycle on simulated data
 #   make test     environment and the servers that tests start (PostgreSQL, Redis, Chromium), then the tests
 #   make test PROJECT=fraud_detection   what concerns one project: its contract, the laws of learning, its own tests
-#   make ui       the page to play with, MLflow and Dagster, on the loopback address
+#   make ui       MLflow, the model server and Dagster, on the loopback address
 #   make demo-drift   the closed loop as a story: drift, alarm, retraining, promotion
 #   make lint     ruff and mypy
+#   make page     build the page of the model server from its TypeScript (node comes from the lock, nothing else is needed)
 #   make lock     resolve pyproject.toml anew into requirements.lock
 #   make notebooks    runs the notebooks from top to bottom and keeps what they show
 #   make benchmark PROJECT=fraud_detection   the README's result table, on the public data; DATASET=... for another set
@@ -33,7 +34,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # compiles all that it imports again: that doubles the time until it begins to work.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test services ui demo-drift lint lock notebooks benchmark bench-env clean
+.PHONY: run test services ui demo-drift lint page lock notebooks benchmark bench-env clean
 
 run: $(STAMP)
 	kedro run --pipeline=fraud_detection
@@ -52,6 +53,9 @@ demo-drift: $(STAMP)
 
 lint: $(STAMP)
 	ruff check . && ruff format --check . && mypy && python scripts/check_starter_types.py
+
+page: $(STAMP)
+	python scripts/play_page.py
 
 # uv installs from the lock with every hash checked; torch, whose builds differ from machine to machine, comes in a
 # step of its own, pinned to its version.

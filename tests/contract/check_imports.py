@@ -24,7 +24,6 @@ ORDER = (
     ("train",),
     ("evaluate",),
     ("figures", "serve"),
-    ("play",),
     ("pipeline",),
 )
 """A room imports only rooms before it; an annex stands wherever no room reaches a later one through it."""

@@ -1,0 +1,1 @@
+import{d as t}from"./chunk-V5KZCUB3.js";function n({output:o,response:i}){let s=i[o.field],e=Array.isArray(s)?s.map(String):[String(s)].filter(Boolean);return e.length===0?t("p",{class:"quiet",children:o.if_none}):t("ol",{class:"reason-list",children:e.map(r=>t("li",{children:r},r))})}export{n as default};
