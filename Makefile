@@ -2,7 +2,7 @@
 #   make run      environment, then the whole fraud_detection lifecycle on simulated data
 #   make test     environment and the servers that tests start (PostgreSQL, Redis, Chromium), then the tests
 #   make test PROJECT=fraud_detection   what concerns one project: its contract, the laws of learning, its own tests
-#   make ui       MLflow, the model server and Dagster, on the loopback address
+#   make ui       the page to play with, MLflow and Dagster, on the loopback address
 #   make demo-drift   the closed loop as a story: drift, alarm, retraining, promotion
 #   make lint     ruff and mypy
 #   make page     build the page of the model server from its TypeScript (node comes from the lock, nothing else is needed)

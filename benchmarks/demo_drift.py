@@ -297,7 +297,7 @@ def _server(folder: Path, version: str) -> Iterator[str]:
             command, cwd=repository(), stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
         )
     try:
-        url = (process.stdout.readline() if process.stdout else "").split("/docs")[0]
+        url = (process.stdout.readline() if process.stdout else "").split("/ ")[0]
         _wait_for(url, version)
         yield url
     finally:

@@ -14,8 +14,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ import yaml
 
 from modelyard.paths import data_directory
 from modelyard.projects import check_project_name, load_project, project_names
-from modelyard.public_data.catalogue import PublicDataset, Result, load_catalogue
+from modelyard.public_data.catalogue import Result, results_on
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -193,26 +191,12 @@ def _numbers(reference: Result) -> dict[str, float]:
 
 def _references(dataset: str) -> list[Result]:
     """Published results on a data set."""
-    return _of(dataset, lambda entry: entry.reference_results)
+    return results_on(dataset, lambda entry: entry.reference_results)
 
 
 def _floors(dataset: str) -> list[Result]:
     """What simple methods reach on the test rows of a data set, measured on the same files."""
-    return [one for one in _of(dataset, lambda entry: entry.floors) if "test" in one.split.lower()]
-
-
-def _of(dataset: str, results: Callable[[PublicDataset], Sequence[Result]]) -> list[Result]:
-    """Results on a data set, or on a part of one: then their split begins with the part's name."""
-    catalogue = _catalogue()
-    if dataset in catalogue:
-        return list(results(catalogue[dataset]))
-    everything = (result for entry in catalogue.values() for result in results(entry))
-    return [result for result in everything if result.split.lower().startswith(dataset)]
-
-
-@cache
-def _catalogue() -> dict[str, PublicDataset]:
-    return dict(load_catalogue())
+    return [one for one in results_on(dataset, lambda entry: entry.floors) if "test" in one.split.lower()]
 
 
 def _with_interval(metric: dict[str, float]) -> str:

@@ -9,6 +9,7 @@ from pipelines.climate_pattern_recognition.evaluate import floor, predict, score
 from pipelines.climate_pattern_recognition.features import FEATURE_VIEWS, derive_features
 from pipelines.climate_pattern_recognition.figures import figures
 from pipelines.climate_pattern_recognition.model import load, save
+from pipelines.climate_pattern_recognition.play import PLAY
 from pipelines.climate_pattern_recognition.serve import EXAMPLE, ForecastRequest, ForecastResponse, decode, encode
 from pipelines.climate_pattern_recognition.train import fit, search_space
 
@@ -28,6 +29,7 @@ PROJECT = Project(
     figures=figures,
     api=Api(request=ForecastRequest, response=ForecastResponse, decode=decode, encode=encode, example=EXAMPLE),
     schedule="0 6 10 * *",  # the 10th of each month at 6:00 UTC: the month before has been published
+    play=PLAY,
 )
 
 

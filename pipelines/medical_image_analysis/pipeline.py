@@ -11,7 +11,8 @@ from pipelines.medical_image_analysis.data import CONTRACT, FORMAT, expectations
 from pipelines.medical_image_analysis.evaluate import floor, predict, score
 from pipelines.medical_image_analysis.figures import figures
 from pipelines.medical_image_analysis.model import load
-from pipelines.medical_image_analysis.serve import EXAMPLE, ExamRequest, ExamResponse, decode, encode
+from pipelines.medical_image_analysis.play import PLAY
+from pipelines.medical_image_analysis.serve import EXAMPLE, ExamRequest, ExamResponse, answer, decode, encode
 from pipelines.medical_image_analysis.train import fit
 
 PROJECT = Project(
@@ -30,11 +31,13 @@ PROJECT = Project(
         request=ExamRequest,
         response=ExamResponse,
         decode=decode,
+        answer=answer,
         encode=encode,
         example=EXAMPLE,
         budget=pixel_budget(FORMAT.max_pixels),
     ),
     schedule="0 3 1 * *",  # the first of each month at 3:00 UTC: cultures of the month before are back
+    play=PLAY,
 )
 
 

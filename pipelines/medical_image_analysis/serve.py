@@ -8,8 +8,12 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from modelyard.tasks.ensemble import Ensemble
+from modelyard.tasks.images.heat_maps import with_heat_maps
 from modelyard.tasks.images.request_image import Base64Image, RequestImage, decoded
 from pipelines.medical_image_analysis.data import FORMAT, UNKNOWN, read_radiograph, with_pictures
+from pipelines.medical_image_analysis.evaluate import predict
+from pipelines.medical_image_analysis.model import FitParameters, to_pictures
 
 MAX_TEXT = 6_700_000
 """Characters of base64: 5 MB of PNG. The server refuses requests of more than 8 MB."""
@@ -26,6 +30,7 @@ class ExamRequest(BaseModel):
     )
     event_time: AwareDatetime | None = Field(None, description="When it was taken, with its offset from UTC.")
     scanner_id: str = Field(UNKNOWN, description="What took it.")
+    explain: bool = Field(False, description="Whether the answer says where the networks looked; takes longer.")
 
 
 class ExamResponse(BaseModel):
@@ -36,6 +41,10 @@ class ExamResponse(BaseModel):
         description="`ask a person` where the model is too unsure to decide."
     )
     disagreement: float = Field(description="Standard deviation of the networks' own probabilities.")
+    heat_map: list[list[float]] | None = Field(
+        description="What speaks for pneumonia (Grad-CAM), 0 to 1, in rows over the central square; null unless"
+        " `explain`."
+    )
 
 
 _EXAMPLE_JPEG = (
@@ -55,8 +64,22 @@ EXAMPLE = ExamRequest.model_construct(
 
 def decode(requests: Sequence[ExamRequest]) -> pl.DataFrame:
     """Requests to a frame that ``predict`` takes, row for row, with what is measured on each picture."""
-    schema: dict[str, pl.DataType] = {"event_time": pl.Datetime("us", "UTC"), "scanner_id": pl.String()}
+    schema: dict[str, pl.DataType] = {
+        "event_time": pl.Datetime("us", "UTC"),
+        "scanner_id": pl.String(),
+        "explain": pl.Boolean(),
+    }
     return with_pictures(*decoded(requests, schema, FORMAT.shape))
+
+
+def answer(model: Ensemble[FitParameters], frame: pl.DataFrame) -> pl.DataFrame:
+    """Returns the predictions, with a ``heat_map`` for the requests that ask for one.
+
+    Args:
+        model: A trained model.
+        frame: What :func:`decode` returns.
+    """
+    return with_heat_maps(predict(model, frame), frame, model.networks, to_pictures)
 
 
 def encode(predictions: pl.DataFrame) -> list[ExamResponse]:
@@ -66,6 +89,7 @@ def encode(predictions: pl.DataFrame) -> list[ExamResponse]:
             pneumonia_probability=row["score"],
             answer="ask a person" if row["is_deferred"] else "pneumonia" if row["is_predicted"] else "no pneumonia",
             disagreement=row["disagreement"],
+            heat_map=row.get("heat_map"),
         )
         for row in predictions.iter_rows(named=True)
     ]

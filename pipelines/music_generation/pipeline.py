@@ -8,6 +8,7 @@ from pipelines.music_generation.data import CONTRACT, expectations, ingest
 from pipelines.music_generation.evaluate import floor, predict, score
 from pipelines.music_generation.figures import figures
 from pipelines.music_generation.model import load, save
+from pipelines.music_generation.play import PLAY
 from pipelines.music_generation.serve import EXAMPLE, MusicRequest, MusicResponse, answer, decode, encode, stream
 from pipelines.music_generation.train import fit, search_space
 
@@ -41,6 +42,7 @@ PROJECT = Project(
         stream=stream,
     ),
     schedule="0 4 1 * *",  # the first of each month at 4:00 UTC, for the pieces of the month before
+    play=PLAY,
 )
 
 

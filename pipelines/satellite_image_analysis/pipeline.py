@@ -11,7 +11,8 @@ from pipelines.satellite_image_analysis.data import CONTRACT, FORMAT, expectatio
 from pipelines.satellite_image_analysis.evaluate import floor, predict, score
 from pipelines.satellite_image_analysis.figures import figures
 from pipelines.satellite_image_analysis.model import load
-from pipelines.satellite_image_analysis.serve import EXAMPLE, TileRequest, TileResponse, decode, encode
+from pipelines.satellite_image_analysis.play import PLAY
+from pipelines.satellite_image_analysis.serve import EXAMPLE, TileRequest, TileResponse, answer, decode, encode
 from pipelines.satellite_image_analysis.train import fit
 
 PROJECT = Project(
@@ -32,11 +33,13 @@ PROJECT = Project(
         request=TileRequest,
         response=TileResponse,
         decode=decode,
+        answer=answer,
         encode=encode,
         example=EXAMPLE,
         budget=pixel_budget(FORMAT.max_pixels),
     ),
     schedule="0 2 * 6-11 *",  # every night at 2:00 UTC of the hurricane season, June to November
+    play=PLAY,
 )
 
 

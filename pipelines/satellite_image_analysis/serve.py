@@ -8,8 +8,12 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from modelyard.tasks.ensemble import Ensemble
+from modelyard.tasks.images.heat_maps import with_heat_maps
 from modelyard.tasks.images.request_image import Base64Image, RequestImage, decoded
 from pipelines.satellite_image_analysis.data import FORMAT, read_tile, with_tiles
+from pipelines.satellite_image_analysis.evaluate import predict
+from pipelines.satellite_image_analysis.model import FitParameters, to_tiles
 from pipelines.satellite_image_analysis.places import UNKNOWN
 
 MAX_TEXT = 400_000
@@ -26,6 +30,7 @@ class TileRequest(BaseModel):
     )
     event_time: AwareDatetime | None = Field(None, description="When it was taken, with its offset from UTC.")
     region_id: str = Field(UNKNOWN, description="Square of one degree that it lies in.")
+    explain: bool = Field(False, description="Whether the answer says where the networks looked; takes longer.")
 
 
 class TileResponse(BaseModel):
@@ -36,6 +41,9 @@ class TileResponse(BaseModel):
         description="`look yourself` where the model is too unsure to decide."
     )
     disagreement: float = Field(description="Standard deviation of the networks' own probabilities.")
+    heat_map: list[list[float]] | None = Field(
+        description="What speaks for damage (Grad-CAM), 0 to 1, in rows over the tile; null unless `explain`."
+    )
 
 
 _EXAMPLE_JPEG = (
@@ -57,8 +65,23 @@ EXAMPLE = TileRequest.model_construct(
 
 def decode(requests: Sequence[TileRequest]) -> pl.DataFrame:
     """Requests to a frame that ``predict`` takes, row for row, with what is measured on each tile."""
-    schema: dict[str, pl.DataType] = {"event_time": pl.Datetime("us", "UTC"), "region_id": pl.String()}
+    schema: dict[str, pl.DataType] = {
+        "event_time": pl.Datetime("us", "UTC"),
+        "region_id": pl.String(),
+        "explain": pl.Boolean(),
+    }
     return with_tiles(*decoded(requests, schema, FORMAT.shape))
+
+
+def answer(model: Ensemble[FitParameters], frame: pl.DataFrame) -> pl.DataFrame:
+    """Returns the predictions, with a ``heat_map`` for the requests that ask for one.
+
+    Args:
+        model: A trained model.
+        frame: What :func:`decode` returns.
+    """
+    side = model.params.input_side
+    return with_heat_maps(predict(model, frame), frame, model.networks, lambda pixels: to_tiles(pixels, side))
 
 
 def encode(predictions: pl.DataFrame) -> list[TileResponse]:
@@ -68,6 +91,7 @@ def encode(predictions: pl.DataFrame) -> list[TileResponse]:
             damage_probability=row["score"],
             answer="look yourself" if row["is_deferred"] else "damaged" if row["is_predicted"] else "not damaged",
             disagreement=row["disagreement"],
+            heat_map=row.get("heat_map"),
         )
         for row in predictions.iter_rows(named=True)
     ]

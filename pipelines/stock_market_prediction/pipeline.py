@@ -9,6 +9,7 @@ from pipelines.stock_market_prediction.evaluate import floor, gate, once, predic
 from pipelines.stock_market_prediction.features import FEATURE_VIEWS, derive_features
 from pipelines.stock_market_prediction.figures import figures
 from pipelines.stock_market_prediction.model import load, save
+from pipelines.stock_market_prediction.play import PLAY
 from pipelines.stock_market_prediction.serve import EXAMPLE, StockRequest, StockResponse, decode, encode
 from pipelines.stock_market_prediction.train import fit, search_space
 
@@ -31,6 +32,7 @@ PROJECT = Project(
     api=Api(request=StockRequest, response=StockResponse, decode=decode, encode=encode, example=EXAMPLE),
     gate=gate,
     schedule="30 23 * * 5",  # Fridays at 23:30 UTC: the week's last close is known
+    play=PLAY,
 )
 
 

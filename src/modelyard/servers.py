@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 
@@ -138,8 +139,12 @@ def run_together(servers: Sequence[Server], logs: Path, say: Callable[[str], Non
 
 
 def _watch(running: Sequence[_Process], say: Callable[[str], None], is_stopped: Callable[[], bool]) -> None:
-    """Prints each server's URL once it answers, and restarts servers that have ended; returns at a stop signal."""
+    """Prints the servers' URLs in their order, once they answer, and restarts those that have ended.
+
+    It returns at a stop signal.
+    """
     is_complete = False
+    told: dict[str, int] = {}
     while not is_stopped():
         for one in running:
             if one.restart_at is not None:
@@ -148,13 +153,17 @@ def _watch(running: Sequence[_Process], say: Callable[[str], None], is_stopped: 
                 _handle_end(one, say)
             elif not one.has_answered and _answers(one.server):
                 one.has_answered = True
-                say(f"{one.server.name:<16}{_link(one.server)}")
             with contextlib.suppress(OSError):  # a full disk: the servers go on
                 cut_if_large(one.log)
             lived_s = time.monotonic() - one.started_at
             one.has_settled |= lived_s > _SETTLED_S if one.server.port is None else one.has_answered
             if one.restart_at is None and lived_s > _LONGEST_PAUSE_S:
                 one.pause_s = _FIRST_PAUSE_S
+        # Whoever opens the first link should find the first server; the others may be quicker.
+        for one in takewhile(lambda other: other.has_answered or other.server.name in told, running):
+            if one.has_answered and told.get(one.server.name) != one.process.pid:
+                told[one.server.name] = one.process.pid
+                say(f"{one.server.name:<16}{_link(one.server)}")
         if not is_complete and all(one.has_answered for one in running):
             is_complete = True
             say("Ctrl-C ends them all")

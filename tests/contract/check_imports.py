@@ -24,6 +24,7 @@ ORDER = (
     ("train",),
     ("evaluate",),
     ("figures", "serve"),
+    ("play",),
     ("pipeline",),
 )
 """A room imports only rooms before it; an annex stands wherever no room reaches a later one through it."""

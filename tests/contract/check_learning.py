@@ -4,6 +4,7 @@ Each check takes the sizes, the model trained at them and an empty folder, and r
 """
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 
 from modelyard.errors import StorageError
 from modelyard.scoring import score, scored_rows, without_answers
+from modelyard.stages.evaluate import shown_rows
 from modelyard.training.parameters import LoopParameters
 from tests.pipelines.small_fit import SmallFit, Trained
 
@@ -157,6 +159,28 @@ def _answers(small: SmallFit, model: Any, requests: list[Any]) -> list[Any]:
     return api.encode(answer(model, api.decode(requests)))
 
 
+def its_page_is_answered(small: SmallFit, trained: Trained, folder: Path) -> list[str]:
+    """Every example of the page gets an answer, the first one a visible one, and the gallery's figure is drawn."""
+    project = small.project
+    if project.play is None:
+        return ["the record has no page"]
+    problems = []
+    for number, example in enumerate(project.play.examples()):
+        request = project.api.request.model_validate_json(json.dumps(dict(example.request)))
+        (answer,) = _answers(small, trained.model, [request])
+        told = project.api.response.model_validate_json(answer.model_dump_json())
+        if number == 0 and getattr(told, project.play.outputs[0].field) is None:
+            problems.append(f"the first example, {example.title!r}, has no {project.play.outputs[0].field}")
+    test = trained.rows("test")
+    rows = scored_rows(project, test, trained.predictions, small.score_params)
+    known = [column.name for column in project.contract.columns if column.name in test.columns]
+    shown = shown_rows(project, test, test.select(known).hstack(trained.predictions), rows)
+    drawn = project.figures(shown, trained.model)
+    if project.play.picture not in drawn:
+        problems.append(f"the gallery's picture {project.play.picture!r} is none of the figures {sorted(drawn)}")
+    return problems
+
+
 def a_prediction_depends_on_its_own_row(small: SmallFit, trained: Trained, folder: Path) -> list[str]:
     """Rows that are answered together, or in another order, are answered as if alone."""
     rows = trained.rows("test").sample(N_REQUESTS, seed=1)
@@ -194,6 +218,7 @@ CHECKS = (
     a_loaded_model_predicts_the_same_bits,
     a_damaged_file_is_said,
     what_is_served_is_what_a_batch_predicts,
+    its_page_is_answered,
     a_prediction_depends_on_its_own_row,
     no_prediction_sees_its_answer,
 )

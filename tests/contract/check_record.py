@@ -1,14 +1,16 @@
 """The record: what a project promises about its columns, features, parameters, API and schedule."""
 
 import dataclasses
+import json
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
 from modelyard.feature_store.schema import feature_names
 from modelyard.lifecycle import parameter_types
+from modelyard.play.description import Number, Verdict
 from modelyard.records import Column
 from modelyard.training.parameters import LoopParameters
 from tests.contract.shelves import Shelves
@@ -20,6 +22,14 @@ WITHOUT_UNIT = {"count", "index", "probability", "rate", "ratio", "risk", "score
 
 CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 """Minute, hour, day of month, month, day of week (POSIX crontab; 7 is Sunday too)."""
+
+OF_THE_REQUEST = {
+    "picture_field": "picture",
+    "history_field": "series or bars",
+    "lead_field": "number or choice or none",
+    "beginning_field": "piano_roll",
+}
+"""What an output names of the request, and the kind of input that must set it; ``none``: it may have no widget."""
 
 POLARS_NAMES = {"string": "String", "int64": "Int64", "float64": "Float64", "float32": "Float32", "bool": "Boolean"}
 
@@ -189,6 +199,78 @@ def media_of_requests_have_a_budget(shelves: Shelves) -> list[str]:
     return []
 
 
+def the_page_shows_what_the_api_has(shelves: Shelves) -> list[str]:
+    """Inputs set fields of the request, outputs show fields of the response, and what belongs together is there."""
+    project = shelves.project()
+    play, request, response = project.play, project.api.request.model_fields, project.api.response.model_fields
+    if play is None:
+        return ["the record has no page: play.py describes it, and pipeline.py names it"]
+    problems = [] if play.question.endswith("?") else [f"the page's question {play.question!r} is none"]
+    problems += [] if play.meaning.endswith(".") else ["the page does not say what the primary metric means"]
+    kinds = {each.field: each.kind for each in play.inputs}
+    for each in play.inputs:
+        places = {name: value for name, value in each if value and (name == "field" or name.endswith("_field"))}
+        ratios = getattr(each, "sets_ratios", {})
+        named = [*places.values(), *getattr(each, "follows", ()), *getattr(each, "sets", ()), *ratios, *ratios.values()]
+        problems += [f"input {each.field}: {name} is no field of the request" for name in _beyond(named, request)]
+    for each in play.outputs:
+        asked = {name: getattr(each, name) for name in OF_THE_REQUEST if hasattr(each, name)}
+        told = [v for n, v in each if v and n not in asked and (n == "field" or n.endswith("_field"))]
+        problems += [f"output {each.field}: {name} is no field of the response" for name in _beyond(told, response)]
+        problems += [
+            f"output {each.field}: the page has no input of the kind {OF_THE_REQUEST[name]} for {field}"
+            for name, field in asked.items()
+            if field not in request or kinds.get(field, "none") not in OF_THE_REQUEST[name].split(" or ")
+        ]
+        if isinstance(each, Verdict) and (missing := _values_of(response[each.field]) - set(each.tones)):
+            problems.append(f"output {each.field}: {', '.join(sorted(missing))} has no tone")
+    return problems
+
+
+def _beyond(names: Iterable[str], fields: Mapping[str, Any]) -> list[str]:
+    return [name for name in names if name not in fields]
+
+
+def _values_of(field: Any) -> set[str]:
+    """The values that a response's field may have, where its type lists them."""
+    if field.annotation is bool:
+        return {"true", "false"}
+    return set(get_args(field.annotation)) if get_origin(field.annotation) is Literal else set()
+
+
+def the_pages_examples_are_requests(shelves: Shelves) -> list[str]:
+    """At least three; the server's own reader takes each as it is, and with every slider at its ends."""
+    from modelyard.serving.bodies import InvalidRequestError, Reader
+
+    project = shelves.project()
+    if project.play is None:
+        return []
+    reader, examples = Reader(project.api.request, 10, 20_000), project.play.examples()
+    problems = [f"the page has {len(examples)} examples, fewer than 3"] if len(examples) < 3 else []
+    titles = [example.title for example in examples]
+    problems += [f"two examples are called {name!r}" for name in sorted({n for n in titles if titles.count(n) > 1})]
+    for example in examples:
+        tried = {"": dict(example.request)}
+        for each in project.play.inputs:
+            if isinstance(each, Number):
+                tried[f" with {each.field} at its least"] = {**example.request, each.field: _sent(each, each.minimum)}
+                tried[f" with {each.field} at its most"] = {**example.request, each.field: _sent(each, each.maximum)}
+        for how, request in tried.items():
+            try:
+                body = reader.read(json.dumps(request).encode())
+                if not how and project.api.decode(body.requests).height != 1:
+                    problems.append(f"example {example.title!r} is not decoded to one row")
+            except (InvalidRequestError, ValueError) as error:
+                told = error.detail() if isinstance(error, InvalidRequestError) else error
+                problems.append(f"example {example.title!r}{how} is no request: {told}")
+    return problems
+
+
+def _sent(number: Number, value: float) -> float:
+    """A number as the page sends it: whole where its steps are."""
+    return int(value) if number.step == int(number.step) else value
+
+
 def expectations_can_be_built(shelves: Shelves) -> list[str]:
     from great_expectations.expectations.expectation import Expectation
 
@@ -216,5 +298,7 @@ CHECKS = (
     the_schedule_is_a_cron_expression,
     the_example_can_be_decoded,
     media_of_requests_have_a_budget,
+    the_page_shows_what_the_api_has,
+    the_pages_examples_are_requests,
     expectations_can_be_built,
 )

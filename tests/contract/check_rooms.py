@@ -15,6 +15,7 @@ ROOMS = (
     "figures.py",
     "model.py",
     "pipeline.py",
+    "play.py",
     "serve.py",
     "train.py",
 )
@@ -31,6 +32,7 @@ ROOM_OF = {
     "evaluate": ("predict", "metrics.measure", "metrics.score", "metrics.once", "metrics.floor"),
     "figures": ("figures",),
     "serve": ("api.decode", "api.answer", "api.stream", "api.encode"),
+    "play": ("play.examples",),
 }
 """Where a reader looks for a function of the record; one of the spine may stand in its place."""
 
@@ -71,7 +73,10 @@ def functions_stand_in_their_rooms(shelves: Shelves) -> list[str]:
     problems = []
     for room, names in ROOM_OF.items():
         for name in names:
-            module = getattr(attrgetter(name)(project), "__module__", "")
+            part, _, rest = name.partition(".")
+            owner = getattr(project, part)
+            function = attrgetter(rest)(owner) if rest and owner is not None else owner
+            module = getattr(function, "__module__", "")
             if module.startswith(own) and module != f"{own}{room}":
                 problems.append(f"{name} stands in {module.removeprefix(own)}.py, not in {room}.py")
     if (shelves.rooms / "features.py").exists() != bool(project.feature_views):

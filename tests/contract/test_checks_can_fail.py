@@ -172,6 +172,19 @@ MISTAKES = {
             "    picture: Annotated[RequestImage, Base64Image(len, 9)] = Field(None, description='Of the part.')\n",
         ),
     ],
+    check_record.the_page_shows_what_the_api_has: [
+        Mistake("has no page", "pipeline.py", "    play=PLAY,\n", ""),
+        Mistake("input age: age is no field of", "play.py", 'field="age_d"', 'field="age"'),
+        Mistake("input temperatures_c: ages is no", "play.py", 'follows=["vibrations_mm_s"]', 'follows=["ages"]'),
+        Mistake("output risk: risk is no field of", "play.py", 'field="failure_probability"', 'field="risk"'),
+        Mistake("the page's question", "play.py", "within a week?", "within a week."),
+        Mistake("what the primary metric means", "play.py", "and 0.9 is good.", "and 0.9 is good"),
+    ],
+    check_record.the_pages_examples_are_requests: [
+        Mistake("age_d at its least is no request", "play.py", "minimum=0, maximum=1000", "minimum=-7, maximum=1000"),
+        Mistake("age_w", "play.py", '"age_d": age_d', '"age_w": age_d'),
+        Mistake("two examples are called", "play.py", '"A sound part"', '"A worn part"'),
+    ],
     check_record.expectations_can_be_built: [
         Mistake("no column 'age_w'", "data.py", '("age_d",', '("age_w",'),
         Mistake("no description", "data.py", "description=f", "notes=f"),

@@ -8,6 +8,7 @@ import pickle
 
 import polars as pl
 import pytest
+from pydantic import BaseModel
 
 from modelyard import scoring
 from tests.contract import check_learning
@@ -77,6 +78,10 @@ def centred(predictions):
     return predictions.with_columns(pl.all() - pl.all().mean())
 
 
+class Unsure(BaseModel):
+    failure_probability: float | None = None
+
+
 FAULTS = {
     "the floor is": (
         check_learning.the_model_lies_between_floor_and_ceiling,
@@ -135,6 +140,14 @@ FAULTS = {
     "is no PartResponse": (
         check_learning.what_is_served_is_what_a_batch_predicts,
         lambda small, trained: with_part(small, "api", encode=lambda rows: rows["failure_probability"].to_list()),
+    ),
+    "has no failure_probability": (
+        check_learning.its_page_is_answered,
+        lambda small, trained: with_part(small, "api", response=Unsure, encode=lambda rows: [Unsure()] * rows.height),
+    ),
+    "is none of the figures": (
+        check_learning.its_page_is_answered,
+        lambda small, trained: with_project(small, play=small.project.play.model_copy(update={"picture": "portrait"})),
     ),
     "a row among others": (
         check_learning.a_prediction_depends_on_its_own_row,

@@ -184,5 +184,5 @@ It is a complete toy on simulated data. See it work:
 Then make it yours, room by room, with both commands green after each (CONTRIBUTING.md):
   pipelines/{name}/data.py       the records, where they come from, what they promise
   pipelines/{name}/features.py   what is known of a part, a customer, a place beside its record; if anything is
-  pipelines/{name}/network.py, model.py, train.py, evaluate.py, figures.py, serve.py
+  pipelines/{name}/network.py, model.py, train.py, evaluate.py, figures.py, serve.py, play.py
   pipelines/{name}/README.md     the card, and the row in the table of README.md"""

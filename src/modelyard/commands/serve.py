@@ -54,6 +54,7 @@ def serve(**options: Any) -> None:
             check_project_name(name)
         taken = listen(settings)
         host, port = taken.getsockname()[:2]
+        click.echo(f"http://{host}:{port}/   every project, to play with")
         click.echo(f"http://{host}:{port}/docs   every project's routes")
         click.echo(f"http://{host}:{port}/readyz   what is loaded; Ctrl-C ends")
         run_server(settings, taken)

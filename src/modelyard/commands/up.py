@@ -22,15 +22,14 @@ def up(mlflow_port: int, serve_port: int, dagster_port: int, environment: str, p
     serve = (sys.executable, "-m", "kedro", "serve", "--port", str(serve_port))
     with readable_errors(), only_scheduler():
         servers = [
-            *mlflow_servers(mlflow_port),
             Server(
-                name="Model server",
+                name="Play and serve",
                 command=serve,
                 port=serve_port,
                 option="--serve-port",
                 answers_at="/healthz",
-                shows="/docs",
             ),
+            *mlflow_servers(mlflow_port),
             *dagster_servers(dagster_port, environment=environment, params=params, option="--dagster-port"),
         ]
         check_ports(servers)

@@ -9,6 +9,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
 
 _ALIASES = "SELECT name, alias, version FROM registered_model_aliases WHERE workspace = 'default'"
 _VERSION = (
-    "SELECT v.source, m.artifact_location FROM model_versions v"
+    "SELECT v.source, m.artifact_location, v.creation_time, v.run_id, r.artifact_uri FROM model_versions v"
     " LEFT JOIN logged_models m ON v.source = 'models:/' || m.model_id"
+    " LEFT JOIN runs r ON v.run_id = r.run_uuid"
     " WHERE v.workspace = 'default' AND v.name = :name AND v.version = :version"
 )
 _TAGS = "SELECT key, value FROM model_version_tags WHERE workspace = 'default' AND name = :name AND version = :version"
+_VERSIONS = (  # MLflow keeps the rows of deleted versions, in this stage
+    "SELECT name, version FROM model_versions WHERE workspace = 'default' AND current_stage <> 'Deleted_Internal'"
+    " ORDER BY version DESC"
+)
 _ANY_MODEL = "SELECT name FROM registered_models WHERE workspace = 'default' LIMIT 1"
 _HISTORY = "SELECT value FROM registered_model_tags WHERE workspace = 'default' AND name = :name AND key = :key"
 
@@ -45,6 +51,9 @@ class Candidate:
         source: MLflow's source URI; a version with the same number and another source is another version.
         location: Folder or URI of its files.
         tags: The version's tags.
+        created_at: When it was registered.
+        run_id: The MLflow run that made it; empty where there is none.
+        artifacts: Folder or URI of that run's artifacts; empty where only the tracking server knows it.
     """
 
     project: str
@@ -52,6 +61,9 @@ class Candidate:
     source: str
     location: str
     tags: Mapping[str, str]
+    created_at: datetime | None = None
+    run_id: str = ""
+    artifacts: str = ""
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -93,6 +105,24 @@ class RegistryView:
         self._has_had_aliases |= bool(found)
         return {key: version for key, version in found.items() if key[1] in (CHAMPION, CHALLENGER)}
 
+    def versions(self) -> dict[str, list[str]]:
+        """Returns the versions of each project, the latest first; empty if there is no registry yet.
+
+        Raises:
+            StorageError: The registry cannot be read.
+        """
+        found: dict[str, list[str]] = {}
+        if self._uri.startswith("http"):
+            from modelyard.tracking.mlflow_store import client
+
+            every = [(one.name, int(one.version)) for one in client().search_model_versions(max_results=10_000)]
+            rows: list[Any] = sorted(every, key=lambda one: -one[1])
+        else:
+            rows = [] if self._is_missing() else self._rows(_VERSIONS)
+        for name, version in rows:
+            found.setdefault(name, []).append(str(version))
+        return found
+
     def champion_history(self, project: str) -> list[str]:
         """Returns the versions that were promoted, the latest last.
 
@@ -122,13 +152,24 @@ class RegistryView:
                 source=found.source or "",
                 location=found.source or "",
                 tags=found.tags,
+                created_at=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+                run_id=found.run_id or "",
             )
         rows = self._rows(_VERSION, name=project, version=int(version))
         if not rows:
             raise StorageError(f"{project} has no version {version}.", where=shown(self._uri))
-        source, location = rows[0]
+        source, location, created_ms, run_id, artifacts = rows[0]
         tags = {key: value or "" for key, value in self._rows(_TAGS, name=project, version=int(version))}
-        return Candidate(project=project, version=version, source=source, location=location or source, tags=tags)
+        return Candidate(
+            project=project,
+            version=version,
+            source=source,
+            location=location or source,
+            tags=tags,
+            created_at=datetime.fromtimestamp(created_ms / 1000, UTC) if created_ms else None,
+            run_id=run_id or "",
+            artifacts=artifacts or "",
+        )
 
     def _has_models(self) -> bool:
         if self._uri.startswith("http"):

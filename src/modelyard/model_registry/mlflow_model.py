@@ -117,7 +117,7 @@ def load(folder: Path, digest: str = "") -> Any:
 
 
 def signature(request: "type[BaseModel]", response: "type[BaseModel]") -> "ModelSignature":
-    """Returns the MLflow signature of the request and response models: scalars, and lists of scalars.
+    """Returns the MLflow signature of the request and response models: scalars, and lists of scalars or of such lists.
 
     Raises:
         ConfigurationError: A field has another type.
@@ -183,8 +183,7 @@ def _mlflow_type(name: str, field: "FieldInfo") -> Any:
 
     annotation = _plain(field.annotation)
     if get_origin(annotation) in (list, tuple):
-        inner = next(option for option in get_args(annotation) if option is not Ellipsis)
-        return Array(DataType[_TYPES[_plain(inner)]])
+        return Array(_item_type(annotation))
     if get_origin(annotation) is Literal:
         annotation = type(get_args(annotation)[0])
     if isinstance(annotation, type) and issubclass(annotation, str):
@@ -195,8 +194,16 @@ def _mlflow_type(name: str, field: "FieldInfo") -> Any:
         return DataType.string  # as in JSON; the request model parses it
     raise ConfigurationError(
         f"Field '{name}' has type {annotation}, which an MLflow signature cannot carry.",
-        way_out="use str, int, float, bool, datetime, or a list of str, int, float or bool",
+        way_out="use str, int, float, bool, datetime, or lists of str, int, float or bool",
     )
+
+
+def _item_type(annotation: Any) -> Any:
+    """Returns the MLflow type of a list's entries, which may be lists."""
+    from mlflow.types.schema import Array, DataType
+
+    inner = _plain(next(option for option in get_args(annotation) if option is not Ellipsis))
+    return Array(_item_type(inner)) if get_origin(inner) in (list, tuple) else DataType[_TYPES[inner]]
 
 
 def _plain(annotation: Any) -> Any:

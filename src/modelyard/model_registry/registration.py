@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 DIGEST_TAG = "modelyard.digest"
 SCHEMA_TAG = "feature_schema_digest"
+DATASET_TAG = "dataset"
+"""Of a version that learnt from public data: which."""
+
 DESCRIPTION_LIMIT = 5000
 """Longest description of a version in characters; MLflow does not check it, and PostgreSQL rejects more."""
 REFERENCE_FILE, SAMPLE_FILE = "reference.json", "reference_sample.parquet"
@@ -130,12 +133,14 @@ def _tags(data: "Registration") -> dict[str, str]:
     evaluation, record = data.evaluation, data.record
     name = evaluation["primary"]
     metric = evaluation["metrics"][name]
+    dataset = record["parameters"]["ingest"].get("dataset") if record["source"] == "public" else None
     tags = {
         DIGEST_TAG: data.digest,
         SCHEMA_TAG: record["feature_schema_digest"],
         "gate": "passed" if evaluation["gate"]["passed"] else "failed",
         "gate_reason": evaluation["gate"]["reason"],
         "source": record["source"],
+        **({DATASET_TAG: str(dataset)} if dataset else {}),
         "data_digest": record["data_digest"],
         "commit": record["commit"] + ("-dirty" if record["is_dirty"] else ""),
         name: f"{metric['value']:.4f}",

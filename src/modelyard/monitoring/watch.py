@@ -13,7 +13,7 @@ from modelyard.monitoring.reference import MonitorParameters, sample_of
 from modelyard.monitoring.verdict import judge, with_predictions
 from modelyard.monitoring.watched_version import WatchedVersion, watched_version
 from modelyard.monitoring.windows import Served, Window, scored_batch, served_rows
-from modelyard.paths import data_directory
+from modelyard.paths import verdicts_folder
 from modelyard.projects import load_project
 from modelyard.tracking import journal as tracking
 
@@ -42,11 +42,6 @@ class Question:
     labels: Path | None = None
 
 
-def reports_folder(project: str) -> Path:
-    """Returns the folder of the verdicts: a subfolder for each, and ``latest.json``."""
-    return data_directory() / "08_reporting" / project / "monitoring"
-
-
 def watch(question: Question, params: MonitorParameters) -> tuple[dict[str, Any], Path]:
     """Makes a verdict; writes ``verdict.json``, ``latest.json``, ``report.html`` and the journal of a tracking run.
 
@@ -70,8 +65,8 @@ def watch(question: Question, params: MonitorParameters) -> tuple[dict[str, Any]
     with watched_version(project.name, question.version) as version:
         rows, n_set_aside = _rows(project, version, question)
         verdict = _verdict(project, version, question, rows, params) | {"n_set_aside": n_set_aside}
-        folder = reports_folder(project.name) / f"{question.window.until:%Y%m%dT%H%M%SZ}"
-        for path in (folder / "verdict.json", reports_folder(project.name) / "latest.json"):
+        folder = verdicts_folder(project.name) / f"{question.window.until:%Y%m%dT%H%M%SZ}"
+        for path in (folder / "verdict.json", verdicts_folder(project.name) / "latest.json"):
             write_json(path, verdict)
         names = [column["name"] for column in verdict["columns"] + verdict["prediction"]["columns"]]
         sample = sample_of(rows.select(names), params)

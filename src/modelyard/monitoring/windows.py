@@ -93,7 +93,7 @@ def served_rows(project: "Project", version: str, window: Window) -> "Served":
 
     rows, n_unreadable = read_served(project.name, since=window.since, until=window.until)
     if rows.height:
-        rows = rows.filter(pl.col("role") != "shadow")
+        rows = rows.filter(~pl.col("role").is_in(["shadow", "play"]))
     versions = sorted(rows["version"].unique()) if rows.height else []
     ours = rows.filter(pl.col("version") == version) if rows.height else rows
     if not ours.height:

@@ -3,8 +3,9 @@
 The entries are in ``conf/base/public_data.yml``; ``docs/public-data.md`` explains how to add one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -232,6 +233,25 @@ def find_dataset(name: str, catalogue: Mapping[str, PublicDataset] | None = None
         where=str(catalogue_path()),
         way_out="`kedro data list` shows all; docs/public-data.md says how to add one",
     )
+
+
+def results_on(name: str, results: Callable[[PublicDataset], Sequence[Result]]) -> list[Result]:
+    """Returns results on a data set, or on a part of one: then their split begins with the part's name.
+
+    Args:
+        name: Of the data set or the part.
+        results: Takes the wanted ones from an entry.
+    """
+    catalogue = _catalogue()
+    if name in catalogue:
+        return list(results(catalogue[name]))
+    everything = (result for entry in catalogue.values() for result in results(entry))
+    return [result for result in everything if result.split.lower().startswith(name)]
+
+
+@cache
+def _catalogue() -> dict[str, PublicDataset]:
+    return load_catalogue()
 
 
 def _line(problem: Any) -> str:

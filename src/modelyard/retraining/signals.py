@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelyard.files import sha256_of_file
 from modelyard.parameters import parameters_of
-from modelyard.paths import data_directory, repository
+from modelyard.paths import data_directory, repository, verdicts_folder
 from modelyard.projects import load_project
 from modelyard.retraining import history
 from modelyard.retraining.decision import Drift, Situation
@@ -68,7 +68,7 @@ def champions() -> dict[str, str]:
 
 def last_verdict(project: str) -> Drift | None:
     """Returns the latest verdict of ``kedro monitor``, whose file is always complete; None: there is none yet."""
-    path = data_directory() / "08_reporting" / project / "monitoring" / "latest.json"
+    path = verdicts_folder(project) / "latest.json"
     if not path.exists():
         return None
     document = json.loads(path.read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -14,16 +15,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from modelyard.model_registry.aliases import RegistryView
+from modelyard.play.built_page import STATIC, page_routes
+from modelyard.play.gallery import GalleryView
 from modelyard.projects import check_project_name, project_names
 from modelyard.serving.api_keys import ApiKeys
 from modelyard.serving.follower import Follower, followed_projects
 from modelyard.serving.gatekeeper import Gatekeeper
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.openapi import openapi_document
+from modelyard.serving.play_routes import PlayRoutes, gallery_route
 from modelyard.serving.request_log import LogLimits, RequestLog
 from modelyard.serving.routes import ProjectRoutes
 from modelyard.serving.server_settings import ServingSettings
 from modelyard.serving.service import ProjectService
+from modelyard.serving.stand_in import StandIn
 from modelyard.startup.xgboost import leave_out_scikit_learn
 
 if TYPE_CHECKING:
@@ -54,6 +59,7 @@ def build_app(
     *,
     metrics: Metrics | None = None,
     at_exit: Any = None,
+    page: Path = STATIC,
 ) -> FastAPI:
     """The app over given projects.
 
@@ -63,11 +69,14 @@ def build_app(
         registry: What it follows; None: nothing, the caller sets ``app.state.services[name].champion``.
         metrics: Of the process; None: new ones.
         at_exit: Called last.
+        page: Folder of the page's built files.
     """
     metrics = metrics or Metrics()
     services = {name: _service(project, settings, metrics) for name, project in projects.items()}
     follower = Follower(services, registry, metrics, settings.poll_s) if registry else None
     routes = [ProjectRoutes(service, follower) for service in services.values()]
+    view = GalleryView(projects, registry)
+    played = [PlayRoutes(one, StandIn(one.service, registry), view) for one in routes]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -89,7 +98,10 @@ def build_app(
     document = openapi_document("Modelyard", metadata.version("modelyard"), routes)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to bring one's own
     app.state.services, app.state.metrics, app.state.is_closing = services, metrics, False
-    app.router.routes.extend([*(route for one in routes for route in one.routes()), *_common(app, settings, follower)])
+    app.router.routes.extend([*page_routes(page), gallery_route(services, view)])
+    app.router.routes.extend(route for one in routes for route in one.routes())
+    app.router.routes.extend(route for one in played for route in one.routes())
+    app.router.routes.extend(_common(app, settings, follower))
     app.add_middleware(Gatekeeper, metrics=metrics, keys=ApiKeys.from_environment(), access_log=settings.access_log)
     return app
 

@@ -31,6 +31,8 @@ class Job:
         request_id: Its id.
         key: What the canary's choice depends on.
         features_as_of: When its features were written, for the log.
+        version: The version that must answer; None: the one that serves.
+        keeps_media: Whether its media may be in the sample that people look at.
         answer: Set once, by the batcher.
         served: What the work wants to remember of it until it is settled.
         arrived: Monotonic seconds.
@@ -40,6 +42,8 @@ class Job:
     request_id: str
     key: str = ""
     features_as_of: Any = None
+    version: Any = None
+    keeps_media: bool = True
     answer: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     served: Any = None
     arrived: float = field(default_factory=time.monotonic)

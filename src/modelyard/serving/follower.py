@@ -159,7 +159,7 @@ class Follower:
             service.why_not = f"Version {version} of {service.project.name} was refused: {refusal.found}"
             loaded = await self._earlier_champion(service, followed, version)
         if loaded is not None and loaded is not service.champion:
-            service.champion = loaded
+            service.champion, service.stand_in = loaded, None
             self._say_swap(service, CHAMPION, loaded)
         serving = service.champion
         is_degraded = refusal is not None and serving is not None and serving.version != version
@@ -177,7 +177,7 @@ class Follower:
 
         Only at the start of the server: later the champion that serves goes on.
         """
-        history = await _in_thread(self._registry.champion_history, service.project.name)
+        history = await in_thread(self._registry.champion_history, service.project.name)
         if version in history:
             history = history[: len(history) - 1 - history[::-1].index(version)]
         followed.stand_ins = list(dict.fromkeys(one for one in reversed(history) if one != version))
@@ -234,7 +234,7 @@ class Follower:
             one: at for one, at in followed.looked_at.items() if at > now and one != version
         }
         try:
-            candidate = await _in_thread(self._registry.candidate, service.project.name, version)
+            candidate = await in_thread(self._registry.candidate, service.project.name, version)
             _heed_tags(service, followed, candidate)
             if current is not None and current.identity == candidate.identity:
                 return current
@@ -255,7 +255,7 @@ class Follower:
         """Loads in a thread; a load that does not come to an end is a refusal, and its thread is given up."""
         timeout_s = service.settings.load_timeout_s
         await self._may_load.acquire()
-        loading = asyncio.ensure_future(_in_thread(load_checked, service.project, candidate, timeout_s=timeout_s))
+        loading = asyncio.ensure_future(in_thread(load_checked, service.project, candidate, timeout_s=timeout_s))
         try:
             await asyncio.wait((loading,), timeout=_LOAD_TURN_S)
         finally:
@@ -315,7 +315,7 @@ class Follower:
             if identity not in followed.told:
                 followed.told.add(identity)
                 followed.looked_at.pop(identity[0], None)
-                is_told = await _in_thread(_tag_rollback, service.project.name, identity[0], reason)
+                is_told = await in_thread(_tag_rollback, service.project.name, identity[0], reason)
                 if not is_told:
                     followed.told.discard(identity)
 
@@ -331,7 +331,7 @@ def _heed_tags(service: "ProjectService", followed: _Followed, candidate: Candid
         service.allow_again(identity)
 
 
-async def _in_thread(work: Callable[..., _Result], *arguments: Any, timeout_s: float | None = None) -> _Result:
+async def in_thread(work: Callable[..., _Result], *arguments: Any, timeout_s: float | None = None) -> _Result:
     """Runs ``work`` in a thread of its own, which neither a hung library nor the process's end has to wait for.
 
     Raises:

@@ -89,12 +89,18 @@ class LoadedVersion:
 def _check_numbers(responses: "Sequence[BaseModel]") -> None:
     for response in responses:
         for name, value in vars(response).items():
-            values = value if isinstance(value, list) else (value,)
-            if not all(math.isfinite(one) for one in values if type(one) is float):
+            if not _is_finite(value):
                 raise NotANumberError(
                     f"The model's answer to these values is not a number: {name}.",
                     way_out="give values of the size that the data have",
                 )
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether no number in a value, or in its lists, is NaN or infinite."""
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return type(value) is not float or math.isfinite(value)
 
 
 def load_checked(project: "Project", candidate: Candidate) -> LoadedVersion:
@@ -104,8 +110,19 @@ def load_checked(project: "Project", candidate: Candidate) -> LoadedVersion:
         RefusalError: Its gate did not pass, it knows other features than this code, its files do not load, or it does
             not answer the project's example.
     """
-    where = f"{candidate.project} version {candidate.version}"
     check_tags(project, candidate)
+    return load_working(project, candidate)
+
+
+def load_working(project: "Project", candidate: Candidate) -> LoadedVersion:
+    """Loads a version, whatever its gate said, and lets it show that it works.
+
+    Raises:
+        RefusalError: It knows other features than this code, its files do not load, or it does not answer the project's
+            example.
+    """
+    where = f"{candidate.project} version {candidate.version}"
+    _check_schema(project, candidate)
     try:
         with files_of(candidate) as folder:
             model = load(folder, candidate.tags.get(FILES_TAG, ""))
@@ -142,11 +159,15 @@ def check_tags(project: "Project", candidate: Candidate) -> None:
             where=where,
             way_out="train a better one; or correct its tag 'gate' in MLflow if you know better",
         )
+    _check_schema(project, candidate)
+
+
+def _check_schema(project: "Project", candidate: Candidate) -> None:
     if candidate.tags.get(SCHEMA_TAG, "") not in ("", schema_digest(project.feature_views)):
         raise RefusalError(
             "schema",
             "It was trained on another feature schema than this code's.",
-            where=where,
+            where=f"{candidate.project} version {candidate.version}",
             way_out="serve it with the commit it was trained at, or train again",
         )
 

@@ -63,8 +63,8 @@ def read_served(project: str, *, since: datetime | None = None, until: datetime 
 
     Returns:
         ``served_at`` (Datetime us UTC), ``request_id``, ``row`` (in its HTTP request), ``role`` (``champion``,
-        ``canary``, ``shadow``, ``stream``), ``version``, ``features_as_of`` (JSON or null), the identifying and
-        watched columns of ``decode`` and the columns of the predictions; a column of ``decode`` with the name of
+        ``canary``, ``shadow``, ``stream``, ``play``), ``version``, ``features_as_of`` (JSON or null), the identifying
+        and watched columns of ``decode`` and the columns of the predictions; a column of ``decode`` with the name of
         another goes as ``request_<name>``. Ordered by time; no columns where nothing was ever logged.
     """
     folder = served_folder(project)

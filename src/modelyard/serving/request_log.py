@@ -71,7 +71,7 @@ class Entry(NamedTuple):
 
     Args:
         served_at: Seconds since 1970.
-        role: ``champion``, ``canary``, ``shadow`` or ``stream``.
+        role: ``champion``, ``canary``, ``shadow``, ``stream``, or ``play``: a version that no alias made serve.
         version: That predicted.
         logged: The HTTP requests, in the order of the rows.
         inputs: What ``decode`` returned, N rows.

@@ -80,19 +80,18 @@ class ProjectRoutes:
 
     def routes(self) -> list[Route]:
         """The project's routes."""
-        handlers: dict[str, Handler] = {"predict": self._predict, "invocations": self._invocations}
+        handlers: dict[str, Handler] = {"predict": self.predict, "invocations": self._invocations}
         if self.key_reader is not None:
             handlers["predict_by_key"] = self._predict_by_key
         if self.project.api.stream is not None:
-            handlers["stream"] = self._stream
+            handlers["stream"] = self.stream
         root = f"/v1/{self.project.name}"
         posts = [
-            Route(f"{root}/{name}", self._guarded(name, handler), methods=["POST"])
-            for name, handler in handlers.items()
+            Route(f"{root}/{name}", self.guarded(name, handler), methods=["POST"]) for name, handler in handlers.items()
         ]
-        return [*posts, Route(root, self._guarded("state", self._state), methods=["GET"])]
+        return [*posts, Route(root, self.guarded("state", self._state), methods=["GET"])]
 
-    def _guarded(self, name: str, handler: Handler) -> Handler:
+    def guarded(self, name: str, handler: Handler) -> Handler:
         """Turns everything that may go wrong into an answer that says what and why."""
 
         async def guarded(request: Request) -> Response:
@@ -107,9 +106,10 @@ class ProjectRoutes:
 
         return guarded
 
-    async def _predict(self, request: Request) -> Response:
+    async def predict(self, request: Request, **how: Any) -> Response:
+        """Answers one request, or several; ``how``: see :meth:`.service.ProjectService.answer`."""
         body = await self._read(request, self.reader.read)
-        return self._answered(request, body, await self._answer(request, body.requests))
+        return self._answered(request, body, await self._answer(request, body.requests, **how))
 
     async def _invocations(self, request: Request) -> Response:
         body = await self._read(request, self.reader.read_invocation)
@@ -131,11 +131,12 @@ class ProjectRoutes:
         known = self._online.known(keyed)
         return joined(self.project, keyed, [one.features for one in known]), [one.as_of for one in known]
 
-    async def _stream(self, request: Request) -> Response:
+    async def stream(self, request: Request, **how: Any) -> Response:
+        """Answers one request piece by piece; ``how``: see :meth:`.service.ProjectService.stream`."""
         body = await self._read(request, self.reader.read)
         if body.is_batch:
             return JSONResponse({"detail": "A stream answers one request; send one object, not a list."}, 422)
-        version, stream = self.service.stream(body.requests[0], request.scope["request_id"])
+        version, stream = self.service.stream(body.requests[0], request.scope["request_id"], **how)
         request.scope["version"] = version
         try:
             first = await while_connected(stream.next(), request.receive)
@@ -144,9 +145,9 @@ class ProjectRoutes:
             raise
         return EventStream(stream, first, {"x-model-version": version}, lambda error: _said(request, error)[0])
 
-    async def _answer(self, request: Request, requests: list[Any], as_of: Any = None) -> Answer:
+    async def _answer(self, request: Request, requests: list[Any], as_of: Any = None, **how: Any) -> Answer:
         """The service's answer; one that may take long is given up when the client leaves."""
-        answer = self.service.answer(requests, request.scope["request_id"], as_of)
+        answer = self.service.answer(requests, request.scope["request_id"], as_of, **how)
         return await (while_connected(answer, request.receive) if self.project.api.timeout_s else answer)
 
     async def _read(self, request: Request, read: Callable[[bytes], Body]) -> Body:

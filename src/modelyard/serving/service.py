@@ -73,6 +73,8 @@ class ProjectService:
         self.champion: LoadedVersion | None = None
         self.challenger: LoadedVersion | None = None
         self.why_not = f"The registry gives no version of {project.name} the alias champion."
+        self.stand_in: LoadedVersion | None = None
+        """What answers on the page while there is no champion."""
         self.degraded = ""
         """Why another version than the champion answers; empty if none does."""
         self.rolled_back: dict[tuple[str, str], str] = {}
@@ -106,8 +108,23 @@ class ProjectService:
         await asyncio.to_thread(self.shadow.close)
         await asyncio.to_thread(self.log.close)
 
-    async def answer(self, requests: Sequence[Any], request_id: str, features_as_of: Any = None) -> Answer:
+    async def answer(
+        self,
+        requests: Sequence[Any],
+        request_id: str,
+        features_as_of: Any = None,
+        *,
+        on_page: bool = False,
+        version: LoadedVersion | None = None,
+    ) -> Answer:
         """The responses to ``requests``, all from one version.
+
+        Args:
+            requests: Validated, one for each row.
+            request_id: Of the HTTP request.
+            features_as_of: When their features were written, for the log.
+            on_page: Somebody plays on the page: no canary answers, and no media are kept.
+            version: That answers in place of the champion; what it answers is logged as ``play``.
 
         Raises:
             NotServingError: There is no champion.
@@ -115,19 +132,37 @@ class ProjectService:
             TimeoutError: It took too long.
             DataContractError: The rows cannot be predicted as they are.
         """
-        self._serving()
-        job = Job(requests=requests, request_id=request_id, key=self._key(requests), features_as_of=features_as_of)
+        if version is None:
+            self._serving()
+        key = "" if on_page else self._key(requests)
+        job = Job(
+            requests=requests,
+            request_id=request_id,
+            key=key,
+            features_as_of=features_as_of,
+            version=version,
+            keeps_media=not on_page,
+        )
         answer: Answer = await self._batcher.submit(job, self.timeout_s)
         return answer
 
-    def stream(self, request: Any, request_id: str) -> tuple[str, Stream]:
-        """The champion's number, and its answer to one request piece by piece; the caller closes it.
+    def stream(
+        self, request: Any, request_id: str, *, on_page: bool = False, version: LoadedVersion | None = None
+    ) -> tuple[str, Stream]:
+        """A version's number, and its answer to one request piece by piece; the caller closes it.
+
+        Args:
+            request: Validated.
+            request_id: Of the HTTP request.
+            on_page: See :meth:`answer`.
+            version: That answers in place of the champion; what it answers is logged as ``play``.
 
         Raises:
             NotServingError: There is no champion.
             QueueFullError: As many streams as may be are under way.
         """
-        champion, make = self._serving(), self.project.api.stream
+        answering, make = version or self._serving(), self.project.api.stream
+        role = "stream" if version is None else "play"
         if make is None:  # the route exists only where there is one
             raise NotServingError(f"{self.project.name} does not stream.")
         if self._n_streams >= self.settings.max_streams:
@@ -137,13 +172,13 @@ class ProjectService:
             )
         self._n_streams += 1
         self._streams_gauge.set(self._n_streams)
-        job = Job(requests=[request], request_id=request_id)
+        job = Job(requests=[request], request_id=request_id, keeps_media=not on_page)
 
         def pieces() -> Iterator[Any]:
             """Runs in the stream's thread."""
             batch = _Batch([job], decoded(self.project, [request]))
-            job.served = _Served(time.time(), "stream", champion.version, batch, None)
-            return make(champion.model, batch.inputs)
+            job.served = _Served(time.time(), role, answering.version, batch, None)
+            return make(answering.model, batch.inputs)
 
         def ended(is_begun: bool) -> None:
             """Runs on the loop."""
@@ -153,7 +188,7 @@ class ProjectService:
                 self._log(job.served, [self._logged(job, is_answered=True)])
 
         name = f"stream-{self.project.name}"
-        return champion.version, Stream(pieces, name=name, timeout_s=self.timeout_s, ended=ended)
+        return answering.version, Stream(pieces, name=name, timeout_s=self.timeout_s, ended=ended)
 
     def _serving(self) -> LoadedVersion:
         if self.champion is None:
@@ -200,13 +235,23 @@ class ProjectService:
 
     def _work(self, jobs: Sequence[Job]) -> list[Any]:
         """Answers or exceptions for ``jobs``; runs in the batcher's thread."""
-        champion, canary, challenger = self.champion, self.canary(), self.challenger
-        if champion is None:
-            return [NotServingError(self.why_not)] * len(jobs)
         self._batch_rows.observe(sum(job.rows for job in jobs))
         self._queue_gauge.set(self._batcher.waiting_rows)
+        answers = self._served_answers([job for job in jobs if job.version is None])
+        pinned = [job for job in jobs if job.version is not None]
+        for batch in self._decoded(pinned, answers) if pinned else ():
+            for identity, version in {job.version.identity: job.version for job in batch.jobs}.items():
+                asked = batch.of([job for job in batch.jobs if job.version.identity == identity])
+                answers |= self._answers(version, asked, "play", None)
+        return [answers[job] for job in jobs]
+
+    def _served_answers(self, jobs: Sequence[Job]) -> dict[Job, Any]:
+        """What champion and canary answer."""
+        champion, canary, challenger = self.champion, self.canary(), self.challenger
+        if champion is None:
+            return dict.fromkeys(jobs, NotServingError(self.why_not))
         answers: dict[Job, Any] = {}
-        for batch in self._decoded(jobs, answers):
+        for batch in self._decoded(jobs, answers) if jobs else ():
             if canary is not None:
                 share = self.settings.canary_share
                 chosen = [job for job in batch.jobs if job.key and is_chosen(job.key, canary.version, share)]
@@ -215,7 +260,7 @@ class ProjectService:
             answers |= self._answers(champion, rest, "champion", challenger)
         if canary is not None:
             self._judge(champion, canary)
-        return [answers[job] for job in jobs]
+        return answers
 
     def _decoded(self, jobs: Sequence[Job], answers: dict[Job, Any]) -> list["_Batch"]:
         """``jobs`` decoded together; if that fails, each alone, and those that cannot be decoded get their answer."""
@@ -297,7 +342,7 @@ class ProjectService:
     def _logged(self, job: Job, *, is_answered: bool) -> Logged:
         """A job for the log; whether it is in the sample depends on its id alone, so its shadow is in it too."""
         is_kept = is_answered and is_chosen(job.request_id, "log", self.settings.log_share)
-        wish = self.project.api.logged_media
+        wish = self.project.api.logged_media if job.keeps_media else None
         has_media = is_kept and wish is not None and is_chosen(job.request_id, "media", wish.share)
         as_of = [json.dumps(one) for one in job.features_as_of] if job.features_as_of else None
         return Logged(job.request_id, job.rows, as_of, is_kept, has_media)

@@ -67,7 +67,7 @@ def make_evaluate(project: Project) -> Callable[..., Any]:
         }
         known = [column.name for column in project.contract.columns if column.name in test.columns]
         answered = test.select(known).hstack(predictions)
-        return evaluation, answered, dict(project.figures(_seen(project, test, answered, rows), model))
+        return evaluation, answered, dict(project.figures(shown_rows(project, test, answered, rows), model))
 
     return typed(
         evaluate,
@@ -84,8 +84,17 @@ def shown_metrics(evaluation: Evaluation, n_others: int = 6) -> list[str]:
     return [evaluation.primary, *others[:n_others]]
 
 
-def _seen(project: Project, test: "pl.DataFrame", answered: "pl.DataFrame", rows: "pl.DataFrame") -> "pl.DataFrame":
-    """What figures may show of the test rows: records, predictions, measures, features and media."""
+def shown_rows(
+    project: Project, test: "pl.DataFrame", answered: "pl.DataFrame", rows: "pl.DataFrame"
+) -> "pl.DataFrame":
+    """Returns what figures may show of the test rows: records, predictions, measures, features and media.
+
+    Args:
+        project: The project's record.
+        test: N rows with features and media.
+        answered: Their records with predictions.
+        rows: What :func:`modelyard.scoring.scored_rows` returned for them.
+    """
     measured = rows.drop(name for name in rows.columns if name in answered.columns)
     seen = [*feature_names(project.feature_views), *(media.name for media in project.contract.media)]
     return answered.hstack(measured).hstack(test.select(name for name in seen if name not in rows.columns))

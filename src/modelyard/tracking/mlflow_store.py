@@ -102,6 +102,24 @@ def download_version(project: str, version: str, folder: Path) -> Path:
     return Path(download_artifacts(found.source, dst_path=str(folder), tracking_uri=tracking_uri()))
 
 
+def download_artifact(run_id: str, inside: str, folder: Path) -> Path:
+    """Downloads one file of a run's artifacts into ``folder``.
+
+    Args:
+        run_id: The run.
+        inside: The file's path among the artifacts.
+        folder: An empty folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        mlflow.exceptions.MlflowException: There is no such run or file.
+    """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    return Path(client().download_artifacts(run_id, inside, str(folder)))
+
+
 def _make_database(path: Path) -> None:
     """Creates MLflow's SQLite database whole or not at all.
 

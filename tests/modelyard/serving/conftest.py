@@ -173,7 +173,7 @@ def running_server(data, folder, *options, python=("-m", "kedro"), **variables):
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
         )
     try:
-        url = process.stdout.readline().split("/docs")[0]
+        url = process.stdout.readline().split("/ ")[0]
         assert url.startswith("http://127.0.0.1:"), errors.read_text()
         with httpx.Client(base_url=url, timeout=30) as client:
             yield Server(process, url, errors, client)

@@ -10,6 +10,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard.errors import DataContractError
+from modelyard.play.built_page import STATIC
 from modelyard.project import Api, Metrics, ModelFormat, Project
 from modelyard.records import Column, Contract
 from modelyard.serving.app import build_app
@@ -123,10 +124,14 @@ def version(number, factor=2.0, project=TOY, **behaviour):
 
 
 @asynccontextmanager
-async def toy_app(projects=(TOY,), metrics=None, **settings):
+async def toy_app(projects=(TOY,), metrics=None, registry=None, page=STATIC, **settings):
     """The app of some projects while it runs; versions are put into ``app.state.services`` by the caller."""
     app = build_app(
-        ServingSettings(**settings), {one.name: one for one in projects}, None, metrics=metrics or ServerMetrics()
+        ServingSettings(**settings),
+        {one.name: one for one in projects},
+        registry,
+        metrics=metrics or ServerMetrics(),
+        page=page,
     )
     async with app.router.lifespan_context(app):
         yield app

@@ -33,10 +33,26 @@ def grad_cam(network: HasMaps, pictures: Tensor, output: int = 0) -> Tensor:
     Returns:
         Shape (B, H, W), 0 to 1 in each picture.
     """
+    heat = functional.interpolate(
+        _relevance(network, pictures, output), pictures.shape[2:], mode="bilinear", align_corners=False
+    )[:, 0]
+    return _scaled(heat)
+
+
+def coarse_grad_cam(network: HasMaps, pictures: Tensor, output: int = 0) -> Tensor:
+    """Returns the same as :func:`grad_cam` at the size of the network's maps, (B, H', W')."""
+    return _scaled(_relevance(network, pictures, output)[:, 0])
+
+
+def _relevance(network: HasMaps, pictures: Tensor, output: int) -> Tensor:
+    """Returns the maps' sum, weighted with what each does for the output, where it is positive, (B, 1, H', W')."""
     with torch.enable_grad():
         maps = network.features(pictures).detach().requires_grad_()
         logits = network.head(maps)
         (gradient,) = torch.autograd.grad((logits if logits.ndim == 1 else logits[:, output]).sum(), maps)
-    heat = (gradient.mean(dim=(2, 3), keepdim=True) * maps.detach()).sum(dim=1, keepdim=True).relu()
-    heat = functional.interpolate(heat, pictures.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+    return (gradient.mean(dim=(2, 3), keepdim=True) * maps.detach()).sum(dim=1, keepdim=True).relu()
+
+
+def _scaled(heat: Tensor) -> Tensor:
+    """Returns maps (B, H, W), the largest number of each 1; one without any is 0."""
     return heat / heat.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)

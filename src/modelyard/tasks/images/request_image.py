@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -125,6 +126,15 @@ class Base64Image:
         image = RequestImage(text, self.read)
         image.decode_media()
         return image
+
+
+def png_base64(pixels: NDArray[np.uint8]) -> str:
+    """Returns a picture, (H, W) of grey or (H, W, 3), as a client sends it: the bytes of a PNG file in base64."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def decoded(

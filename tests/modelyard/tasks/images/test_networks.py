@@ -1,10 +1,13 @@
 """Augmentation moves pictures and zero leaves them; the network sees all scales; Grad-CAM finds the spot."""
 
+import numpy as np
+import polars as pl
 import pytest
 import torch
 
 from modelyard.tasks.images.augmentation import AugmentationParameters, augment, dihedral
-from modelyard.tasks.images.grad_cam import grad_cam
+from modelyard.tasks.images.grad_cam import coarse_grad_cam, grad_cam
+from modelyard.tasks.images.heat_maps import with_heat_maps
 from modelyard.tasks.images.resnet import SmallResNet, as_pictures
 
 MUCH = AugmentationParameters(
@@ -106,3 +109,27 @@ def test_grad_cam_finds_the_bright_spot():
     row, column = divmod(int(heat[0].argmax()), 32)
     assert 2 <= row <= 12
     assert 18 <= column <= 28
+    coarse = coarse_grad_cam(network, pictures, output=1)
+    assert (coarse.shape, float(coarse.max())) == ((1, 16, 16), 1.0)
+    row, column = divmod(int(coarse[0].argmax()), 16)
+    assert 1 <= row <= 6
+    assert 9 <= column <= 14
+
+
+def test_heat_maps_are_made_for_the_rows_that_ask_and_others_stay_as_they_are():
+    networks = [SmallResNet(in_channels=1, n_outputs=1, width=2, n_blocks=1).eval() for _ in range(2)]
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64), np.uint8)
+    frame = pl.DataFrame({"explain": [False, True, False], "image": pl.Series(pixels)})
+    predictions = pl.DataFrame({"score": [0.1, 0.2, 0.3]})
+
+    def to_pictures(flat):
+        return as_pictures(flat, (8, 8))
+
+    found = with_heat_maps(predictions, frame, networks, to_pictures)
+    first, second, third = found["heat_map"].to_list()
+    assert (first, third) == (None, None)
+    alone = torch.stack([coarse_grad_cam(one, to_pictures(torch.tensor(pixels[1:2]))) for one in networks]).mean(dim=0)
+    assert np.allclose(second, alone[0].numpy(), atol=0.0006)
+    assert found["score"].to_list() == [0.1, 0.2, 0.3]
+    nobody = frame.with_columns(explain=pl.lit(False))
+    assert with_heat_maps(predictions, nobody, networks, to_pictures) is predictions

@@ -9,6 +9,7 @@ from pipelines.starter_project.data import CONTRACT, FORMAT, expectations, inges
 from pipelines.starter_project.evaluate import floor, predict, score
 from pipelines.starter_project.figures import figures
 from pipelines.starter_project.model import load, save
+from pipelines.starter_project.play import PLAY
 from pipelines.starter_project.serve import EXAMPLE, PartRequest, PartResponse, decode, encode
 from pipelines.starter_project.train import fit, search_space
 
@@ -33,6 +34,7 @@ PROJECT = Project(
         budget=pixel_budget(FORMAT.max_pixels),
     ),
     schedule="0 5 * * 1",  # Mondays at 5:00 UTC, after the week's readings
+    play=PLAY,
 )
 
 
