@@ -183,7 +183,8 @@ def _render(verdict: Mapping[str, Any], folder: Path) -> "Group":
     if verdict["n_set_aside"]:
         parts.append(Text(f"{verdict['n_set_aside']:,} rows of the log cannot be read and are set aside", style="bold"))
     if not verdict["is_tested"]:
-        parts.append(Text(f"fewer than {verdict['parameters']['min_rows']} rows: nothing was tested"))
+        least = verdict["parameters"]["min_rows"]
+        parts.append(Text(f"{verdict['n_judged']:,} rows, fewer than {least}: nothing was tested"))
     if measured:
         before = measured["reference"]
         parts.append(

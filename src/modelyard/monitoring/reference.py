@@ -37,6 +37,12 @@ class MonitorParameters(Parameters):
     max_unknown_share: float = Field(
         0.01, ge=0, le=1, description="Share of rows, beyond that of the reference to training rows, out of range."
     )
+    max_copies_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of rows, beyond the reference's, that may be copies of one request; more count once.",
+    )
     min_labels: int = Field(200, ge=20, description="Labelled rows below which the metric is reported but not judged.")
 
 
@@ -64,6 +70,7 @@ def summarise_reference(
         params: Number of bins and of rows in the sample.
     """
     from modelyard.monitoring.columns import clusters_of, days_in
+    from modelyard.monitoring.copies import largest_share
     from modelyard.monitoring.statistics import cluster_size
 
     sensitive = sensitive_columns(project)
@@ -82,6 +89,7 @@ def summarise_reference(
         "columns": columns,
         "clusters": {name: cluster_size(codes) for name, codes in clusters.items()},
         "days": days_in(rows, project.contract.event_time),
+        "usual_copies": largest_share(table, [column["name"] for column in columns if column["role"] == "input"]),
     }
     return Reference(summary, sample_of(table, params))
 

@@ -32,13 +32,17 @@ def judge(
         params: Thresholds of distance and significance.
 
     Returns:
-        ``n_rows``, ``is_drifted``, ``columns``, ``prediction``, ``quality`` (findings), ``alarms`` (sentences).
+        ``n_rows``, ``n_copies``, ``n_judged``, ``is_drifted``, ``columns``, ``prediction``, ``quality`` (findings),
+        ``alarms`` (sentences; copies of one request come first, because they are left out of all that follows).
     """
     from modelyard.monitoring.columns import clusters_of, count, days_in
+    from modelyard.monitoring.copies import distinct_requests
     from modelyard.monitoring.statistics import cluster_size
 
     check_thresholds(params, [column["name"] for column in summary["columns"]])
-    event_time = project.contract.event_time
+    event_time, n_rows = project.contract.event_time, table.height
+    inputs = [c["name"] for c in summary["columns"] if c["role"] == "input" and c["name"] in table.columns]
+    table, n_copies = distinct_requests(table, inputs, params.max_copies_share + summary.get("usual_copies", 0.0))
     clusters = clusters_of(table, cluster_columns(project), event_time)
     # If the window lacks an entity's column, its clusters are assumed to have as many rows a day as in the reference.
     growth = (days_in(table, event_time) or summary["days"]) / summary["days"] if summary["days"] else 1.0
@@ -48,24 +52,28 @@ def judge(
     tables = {"input": table, "prediction": with_predictions(table)}
     pairs = [(column, count(tables[column["role"]][column["name"]], column)) for column in present]
     drift, missing, effects = _tested(summary, pairs, sizes, growth < _SHORT, params)
-    quality = [
+    quality = [_copies(n_copies, n_rows, table.height)] if n_copies else []
+    quality += [
         finding
         for (column, counted), p_value, effect in zip(pairs, missing, effects, strict=True)
         for finding in _quality(column, counted, p_value, effect, params)
     ]
-    inputs = [found for (column, _), found in zip(pairs, drift, strict=True) if column["role"] == "input"]
+    asked = [found for (column, _), found in zip(pairs, drift, strict=True) if column["role"] == "input"]
     answers = [found for (column, _), found in zip(pairs, drift, strict=True) if column["role"] == "prediction"]
     drifted = sorted((found for found in drift if found["is_drifted"]), key=lambda found: -found["distance"])
     return {
-        "n_rows": table.height,
+        "n_rows": n_rows,
+        "n_copies": n_copies,
+        "n_judged": table.height,
         "is_tested": table.height >= params.min_rows,
         "is_drifted": bool(drifted),
-        "columns": inputs,
+        "columns": asked,
         "prediction": {"is_drifted": any(found["is_drifted"] for found in answers), "columns": answers},
         "quality": quality,
         "not_served": [c["name"] for c in summary["columns"] if c["name"] not in table.columns],
-        "alarms": [_drift_words(found, {c["name"]: c for c, _ in pairs}[found["name"]]) for found in drifted]
-        + [finding["words"] for finding in quality if finding["is_alarm"]],
+        "alarms": [finding["words"] for finding in quality if finding["kind"] == "copies"]
+        + [_drift_words(found, {c["name"]: c for c, _ in pairs}[found["name"]]) for found in drifted]
+        + [finding["words"] for finding in quality if finding["is_alarm"] and finding["kind"] != "copies"],
     }
 
 
@@ -162,6 +170,13 @@ def _quality(
     if counted.is_constant and n_values > 1 and usual < 1:
         words = f"{name}: all {n_values:,} values are the same; in the reference they vary"
         yield _finding(name, "constant", 1.0, words, is_tested and usual <= 0.95)
+
+
+def _copies(n_copies: int, n_rows: int, n_judged: int) -> dict[str, Any]:
+    words = (
+        f"{n_copies:,} of {n_rows:,} rows are copies of one request; it counts once, so {n_judged:,} rows are judged"
+    )
+    return _finding("request", "copies", n_copies / n_rows, words, is_alarm=True)
 
 
 def _finding(name: str, kind: str, share: float, words: str, is_alarm: bool) -> dict[str, Any]:

@@ -87,7 +87,8 @@ def _verdict(
     judged = judge(project, version.summary, rows, params)
     measured = _performance(project, version, question, rows, params)
     if measured and measured["is_worse"]:
-        judged["alarms"].insert(0, performance.words(measured))  # the most important alarm comes first
+        # The most important alarm comes first, but for copies, which decide what all others are about.
+        judged["alarms"].insert(1 if judged["n_copies"] else 0, performance.words(measured))
     return {
         "project": project.name,
         "model_version": int(version.version),

@@ -131,3 +131,29 @@ def test_a_column_may_have_a_threshold_of_its_own(week, verdict_on):
     assert {column["name"] for column in found["columns"] if column["is_drifted"]} == drifted - {"amount_eur"}
     with pytest.raises(ConfigurationError, match="Did you mean 'amount_eur'"):
         verdict_on(week, min_distance_of={"amount": 0.3})
+
+
+def test_copies_of_one_request_are_said_first_and_alarm_nowhere_else(week, verdict_on):
+    copies = pl.concat([week.head(1)] * 5_000)
+    found = verdict_on(pl.concat([week, copies]))
+    n = week.height
+    assert found["alarms"] == [
+        f"5,001 of {n + 5_000:,} rows are copies of one request; it counts once, so {n:,} rows are judged"
+    ]
+    assert (found["n_rows"], found["n_copies"], found["n_judged"]) == (n + 5_000, 5_001, n)
+    assert not found["is_drifted"]
+    alone = verdict_on(copies)
+    assert alone["alarms"] == ["5,000 of 5,000 rows are copies of one request; it counts once, so 1 rows are judged"]
+    assert not alone["is_tested"]
+
+
+def test_what_drifts_beside_the_copies_is_found(week, verdict_on):
+    drifted = week.with_columns(amount_eur=pl.col("amount_eur") * 5)
+    found = verdict_on(pl.concat([drifted, *[week.head(1)] * 5_000]))
+    assert "copies of one request" in found["alarms"][0]
+    assert any(alarm.startswith("amount_eur: its values have drifted") for alarm in found["alarms"][1:])
+
+
+def test_judged_row_by_row_the_copies_would_alarm_everywhere(week, verdict_on):
+    found = verdict_on(pl.concat([week, *[week.head(1)] * 5_000]), max_copies_share=1.0)
+    assert len(found["alarms"]) > 10
