@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -25,7 +25,7 @@ class StockRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    days: list[str] = Field(
+    days: list[Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]] = Field(
         min_length=2, max_length=250, description=f"YYYY-MM-DD; {LONGEST + 1} trading days fill all windows."
     )
     opens: list[float] = Field(description="First prices.")

@@ -33,6 +33,8 @@ MOST_PROBLEMS = 20
 """Problems that an answer names; what is wrong everywhere is wrong in the same way."""
 
 _SHOWN_NAME = 100
+_SHOWN_MESSAGE = 300
+"""Characters: a validator's words, but not a whole value that the standard library repeats in its own."""
 _BOM = b"\xef\xbb\xbf"
 _FORMS = ("dataframe_records", "dataframe_split", "instances", "inputs")
 
@@ -182,7 +184,7 @@ class Reader:
                 _check_work(asked, self._budget)
         # Media are decoded last, when it is known how much there is to decode.
         media = (
-            Problem((*place_of(number), *place), "value_error", f"Value error, {message}")
+            Problem((*place_of(number), *place), "value_error", f"Value error, {message[:_SHOWN_MESSAGE]}")
             for number, request in enumerate(requests)
             for place, message in _damaged_media(request, self._media)
         )
@@ -295,7 +297,7 @@ def _damaged_media(request: Any, fields: Iterable[str]) -> Iterator[tuple[Place,
 def problems_in(error: ValidationError) -> list[Problem]:
     """Pydantic's error as problems, without the values."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    return [Problem(tuple(one["loc"]), one["type"], one["msg"]) for one in found[:MOST_PROBLEMS]]
+    return [Problem(tuple(one["loc"]), one["type"], one["msg"][:_SHOWN_MESSAGE]) for one in found[:MOST_PROBLEMS]]
 
 
 def _read(read: Any, data: bytes) -> Body:

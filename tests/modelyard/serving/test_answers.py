@@ -4,13 +4,15 @@ import asyncio
 import threading
 import time
 from dataclasses import replace
+from datetime import date
 from hashlib import sha256
 
 import pytest
+from pydantic import field_validator
 
 from modelyard.project import Budget
 from modelyard.serving.json_slices import first_key
-from tests.modelyard.serving.toy import TOY, client_of, order, toy_app, toy_server, version
+from tests.modelyard.serving.toy import TOY, Order, client_of, order, toy_app, toy_server, version
 
 pytestmark = pytest.mark.anyio
 
@@ -106,6 +108,22 @@ def test_the_first_key_is_found_without_a_look_at_its_value():
     assert first_key(b'{"a\\"b":') == b'"a\\"b"'
     for none in (b"", b"{}", b'["a":1]', b'"a"', b"{1: 2}", b'{"a" 1}'):
         assert first_key(none) == b""
+
+
+async def test_a_validators_message_is_cut():
+    class Dated(Order):
+        @field_validator("note")
+        @classmethod
+        def _is_a_day(cls, note: str) -> str:
+            return str(date.fromisoformat(note))
+
+    project = replace(TOY, api=replace(TOY.api, request=Dated))
+    async with toy_app((project,)) as app, client_of(app) as client:
+        app.state.services["toy"].champion = version(1, project=project)
+        answer = await client.post(PREDICT, json=order(note="2024" + " " * 70_000))
+        assert answer.status_code == 422
+        assert answer.json()["detail"][0]["msg"].startswith("Value error, Invalid isoformat string: '2024")
+        assert len(answer.content) < 500
 
 
 async def test_values_are_not_echoed_in_errors():
