@@ -58,7 +58,7 @@ function KeyDialog({ onGiven }: { onGiven: () => void }) {
   useEffect(() => dialog.current?.showModal(), []);
   return (
     <dialog ref={dialog} class="key" aria-labelledby="key-title" onCancel={(event) => event.preventDefault()}>
-      <form method="dialog" onSubmit={() => { apiKey.set(key.trim()); onGiven(); }}>
+      <form method="dialog" onSubmit={(event) => { event.preventDefault(); apiKey.set(key.trim()); onGiven(); }}>
         <h2 id="key-title">This server asks for an API key</h2>
         <p>{isWrong ? "The key was not accepted. " : ""}It is kept in this tab only, until it is closed.</p>
         <label class="label" for="key">API key</label>
@@ -102,7 +102,7 @@ function App() {
         <nav aria-label="Elsewhere"><a href="docs">API</a></nav>
         <ColourSwitch />
       </header>
-      <main ref={main} tabIndex={-1}>
+      <main ref={main} tabindex={-1}>
         {place.project === ""
           ? Gallery && <Gallery key={attempt} />
           : Project && <Project key={`${place.project} ${attempt}`} project={place.project} example={place.example} />}

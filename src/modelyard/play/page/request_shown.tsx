@@ -24,7 +24,7 @@ export default function RequestShown({ route, request }: { route: string; reques
         </div>
         <button class="button" type="button" onClick={() => void copy()}>{isCopied ? "Copied" : "Copy"}</button>
       </div>
-      <pre tabIndex={0} aria-label="The request"><code>{write(address(route), shortened(request) as Values)}</code></pre>
+      <pre tabindex={0} aria-label="The request"><code>{write(address(route), shortened(request) as Values)}</code></pre>
       <p class="quiet">Pictures are shortened here, not in the copy. Where the model has a champion, <code>/predict</code> takes the same.</p>
     </div>
   );

@@ -81,7 +81,7 @@ export default function BarsInput({ input, id, errorId, request, whole, set }: I
   return (
     <div ref={box}>
       <svg
-        id={id} class="chart editable" width={width} height={HEIGHT} role="application" tabIndex={0} aria-roledescription="price bars" aria-describedby={errorId}
+        id={id} class="chart editable" width={width} height={HEIGHT} role="application" tabindex={0} aria-roledescription="price bars" aria-describedby={errorId}
         aria-label={`${input.label}: ${days.length} days. Left and right choose a day, up and down change its close.`}
         onPointerDown={press} onPointerMove={move} onPointerUp={() => (dragged.current = null)} onPointerLeave={() => !dragged.current && setAt(-1)} onKeyDown={keys}
       >

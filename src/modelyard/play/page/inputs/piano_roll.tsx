@@ -73,7 +73,7 @@ export default function PianoRollInput({ input, id, errorId, request, whole, set
   return (
     <div ref={box}>
       <canvas
-        ref={canvas} id={id} class="roll editable" style={{ height: `${height}px` }} tabIndex={0} role="application" aria-roledescription="piano roll"
+        ref={canvas} id={id} class="roll editable" style={{ height: `${height}px` }} tabindex={0} role="application" aria-roledescription="piano roll"
         aria-label={`${input.label}: ${frames.length} frames, ${notes.length} notes. Arrows move, space sets or clears a note.`} aria-describedby={errorId}
         onPointerDown={press} onPointerMove={move} onPointerUp={() => (painting.current = null)} onKeyDown={key} onBlur={() => setSelected(undefined)}
       />

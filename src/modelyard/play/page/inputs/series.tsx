@@ -79,7 +79,7 @@ export default function SeriesInput({ input, id, errorId, request, whole, set }:
   return (
     <div ref={box}>
       <svg
-        id={id} class="chart editable" width={width} height={HEIGHT} role="application" tabIndex={0} aria-roledescription="curve"
+        id={id} class="chart editable" width={width} height={HEIGHT} role="application" tabindex={0} aria-roledescription="curve"
         aria-label={`${input.label}: ${all.length} numbers. Left and right choose one, up and down change it.`} aria-describedby={errorId}
         onPointerDown={press} onPointerMove={draw} onPointerUp={() => (dragged.current = null)} onPointerLeave={() => !dragged.current && setAt(-1)} onKeyDown={keys}
       >

@@ -75,7 +75,7 @@ export default function FanChartOutput({ output, play, request, whole, leads, se
   return (
     <div ref={box}>
       <svg
-        class="chart fan" width={width} height={HEIGHT} role="application" aria-roledescription="forecast" tabIndex={0} aria-label={`${output.label}. ${said}. Left and right choose a lead.`}
+        class="chart fan" width={width} height={HEIGHT} role="application" aria-roledescription="forecast" tabindex={0} aria-label={`${output.label}. ${said}. Left and right choose a lead.`}
         onPointerMove={(event) => setAt(nearest(event))} onPointerLeave={() => setAt(-1)} onClick={(event) => choose(nearest(event))} onKeyDown={keys}
       >
         {ticks(least, most, 5).map((tick) => (
