@@ -125,7 +125,10 @@ def _where_to_look(project: str, made: dict[str, Any]) -> str:
     folder = data_directory() / "08_reporting" / project
     folder = folder.relative_to(repository()) if folder.is_relative_to(repository()) else folder
     reports = "\n".join(f"  {folder / name}" for name in REPORTS)
-    commands = {"mlflow ui": "look at the run and its versions"}
+    commands = {
+        "kedro up": "play with it, on the first page that is printed",
+        "mlflow ui": "look at the run and its versions",
+    }
     if made.get("validation_summary", {}).get("n_rejected"):
         commands[f"kedro quarantine show {project}"] = "rejected rows and why"
     if not made.get("evaluation", {}).get("gate", {}).get("passed", True):

@@ -27,8 +27,8 @@ HEADERS: Mapping[str, str] = {
     "cross-origin-opener-policy": "same-origin",
 }
 
-_HASHED = re.compile(r"-[A-Za-z0-9_]{8,}\.[a-z0-9]+(\.map)?$")
-"""Files whose name changes with their content: ``app-4F2QXJ7A.js``."""
+_HASHED = re.compile(r"-[A-Z2-7]{8}\.[a-z0-9]+$")
+"""Files whose name changes with their content, as esbuild names them: ``app-4F2QXJ7A.js``."""
 
 _FOR_EVER, _ASK_AGAIN = "public, max-age=31536000, immutable", "no-cache"
 

@@ -71,6 +71,8 @@ class StandIn:
             return Answering(service.stand_in, self._alias)
         if self._search is None or self._search.done():
             self._search = asyncio.get_running_loop().create_task(self._found())
+            # Where everybody has left by then, nobody hears of its failure.
+            self._search.add_done_callback(lambda search: search.cancelled() or search.exception())
         try:
             # Whoever leaves does not end the load that others wait for.
             return await asyncio.shield(self._search)
