@@ -82,7 +82,7 @@ def ours(folder: Path) -> dict[str, float]:
     (folder / "ours.json").write_text(json.dumps(verdict))
     judged = time.perf_counter()
     head = {"project": "benchmark", "model_version": 1, "window": {"since": "", "until": ""}}
-    sample = window.sample(params.n_sample_rows, seed=0)
+    sample = window.sample(min(params.n_sample_rows, window.height), seed=0)
     write_html(
         folder / "ours.html",
         pl.read_parquet(folder / "sample.parquet"),
@@ -109,7 +109,7 @@ def summarise(folder: Path) -> float:
 
 def _project() -> Any:
     """What judging asks of a project: no groups, no entities, and requests that hold every column."""
-    contract = SimpleNamespace(key="", event_time="", target="", group=None, columns=())
+    contract = SimpleNamespace(key="", event_time="", target="", group=None, columns=(), media=())
     folder = Path(sys.argv[-1])
     api = SimpleNamespace(decode=lambda _: pl.read_parquet(folder / "reference.parquet", n_rows=1), example=None)
     return SimpleNamespace(contract=contract, feature_views=(), api=api)

@@ -37,13 +37,20 @@ TYPES = {
 }
 
 
-def configured(environment: str) -> dict[str, Any]:
-    """Parameters of each stage: the defaults, the base configuration, the environment's differences."""
+def configured(environment: str, changes: str) -> dict[str, Any]:
+    """Parameters of each stage: the defaults, the base configuration, the environment's differences, ``changes``."""
     values: dict[str, dict[str, Any]] = {}
     for name in ("base", environment):
         file = ROOT / "conf" / name / PROJECT.name / "parameters.yml"
         for group, differences in yaml.safe_load(file.read_text())[PROJECT.name].items():
             values.setdefault(group, {}).update(differences)
+    for part in filter(None, changes.split(",")):
+        name, value = part.split("=")
+        _, *parents, last = name.split(".")
+        place: dict[str, Any] = values
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = yaml.safe_load(value)
     return {group: model(**values.get(group, {})) for group, model in parameter_types(PROJECT).items()}
 
 
@@ -163,10 +170,10 @@ def evaluate(model: Any, examples: pl.DataFrame, params: dict[str, Any], folder:
     return found
 
 
-def main(folder: Path, environment: str) -> None:
+def main(folder: Path, environment: str, changes: str = "") -> None:
     """The whole life of a model, from transactions to a registered version."""
     folder.mkdir(parents=True)
-    params = configured(environment)
+    params = configured(environment, changes)
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
     mlflow.set_experiment(PROJECT.name)
     with mlflow.start_run():
@@ -192,4 +199,4 @@ def main(folder: Path, environment: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -24,7 +24,6 @@ import sys
 import tempfile
 import time
 import types
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ def compare_loops(rounds: int, *, is_small: bool) -> None:
     loops = {"ours": TRAINING["ours"], "by hand": TRAINING["by_hand"]}
     for title, task in TRAINING["TASKS"].items():
         print(title, flush=True)
-        shorter = replace(task, n_rows=8, batch_size=4, epochs=1) if is_small else task
+        shorter = TRAINING["smaller"](task) if is_small else task
         for precision in ("float32", "bfloat16") if is_small or has_bfloat16(device) else ("float32",):
             TRAINING["measure"](shorter, loops, rounds, TRAINING["Setting"](device, precision))
 

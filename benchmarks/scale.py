@@ -1,6 +1,6 @@
 """What grows with the number of projects: copies of this repository with today's projects and with 29.
 
-    python benchmarks/scale.py [--projects 29] [--runs 5] [--idle-s 120]
+    python benchmarks/scale.py [--projects 29] [--runs 5] [--idle-s 120] [--only "dvc repro"]
 
 The missing projects are what ``kedro new-project`` makes. In turn in both copies: ``kedro registry list``, ``kedro
 run`` of two trivial nodes, ``dvc repro`` with nothing to do (its outputs are files of one line, which DVC looks at as
@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--projects", type=int, default=29)
     parser.add_argument("--runs", type=int, default=5, help="Times that each command is measured; 0: none.")
     parser.add_argument("--idle-s", type=float, default=120, help="Length of the look at idle servers; 0: none.")
+    parser.add_argument("--only", default="", help="a part of the names of the commands to measure")
     arguments = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # where bytecode is not kept, every start compiles all it imports
     n_today = len(project_names())
@@ -50,18 +51,21 @@ def main() -> None:
         large = repository_with(Path(temporary) / "large", arguments.projects)
         if arguments.runs:
             small = repository_with(Path(temporary) / "small", n_today)
-            show_commands({f"{n_today} projects": small, f"{arguments.projects} projects": large}, arguments.runs)
+            folders = {f"{n_today} projects": small, f"{arguments.projects} projects": large}
+            show_commands(folders, arguments.runs, arguments.only)
         if arguments.idle_s:
             show_idle(large, arguments.idle_s)
 
 
-def show_commands(folders: Mapping[str, Path], n_runs: int) -> None:
+def show_commands(folders: Mapping[str, Path], n_runs: int, only: str) -> None:
     """Prints how long each command takes in each of the copies."""
     for what, command, goal in (
         ("kedro registry list", (*KEDRO, "registry", "list"), "no growth"),
         ("kedro run of two trivial nodes", (*KEDRO, "run", "--pipeline=two_nodes"), "no growth"),
         ("dvc repro with nothing to do", (str(BIN / "dvc"), "repro"), "at most 4 s"),
     ):
+        if only not in what:
+            continue
         print(what)
         contestants = [Command(name, command, folder, environment(folder)) for name, folder in folders.items()]
         show_times(contestants, n_runs, goal)

@@ -29,6 +29,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
+from side_by_side import missing_competitor
 
 from modelyard.catalog.features import FeastFeatures
 from modelyard.model_registry.aliases import RegistryView, files_of
@@ -75,6 +76,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="worker processes of ours")
     parser.add_argument("--litserve", action="store_true")
     arguments = parser.parse_args()
+    if arguments.litserve and (missing := missing_competitor("litserve")):
+        raise SystemExit(missing)
     with tempfile.TemporaryDirectory() as temporary:
         data = arguments.data.absolute() if arguments.data else fresh_run(Path(temporary))
         os.environ["MODELYARD_DATA_DIR"] = str(data)

@@ -1,8 +1,8 @@
 """How long libgomp's threads should spin while they wait: milliseconds of a training step, alone and beside others.
 
-    python benchmarks/spinning.py [--rounds 3] [--spins default 1000 10000] [--neighbours 0 1 2 3]
+    python benchmarks/spinning.py [--rounds 3] [--spins default 1000 10000] [--neighbours 0 1 2 3] [--seconds 2]
 
-Each figure is the median over the rounds of one process that trains a small network on all cores for two seconds, with
+Each figure is the median over the rounds of one process that trains a small network on all cores for a while, with
 as many neighbours that keep a core busy. Values of GOMP_SPINCOUNT take turns, so that a machine that speeds up or slows
 down does so for all of them. docs/decisions/0010 says what follows from it.
 """
@@ -13,8 +13,10 @@ import statistics
 import subprocess
 import sys
 
-STEP_SECONDS = 2.0
 NETWORKS = ("mlp", "lstm", "cnn")
+
+NEIGHBOUR = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
+"""Ends with the benchmark, however that ends."""
 
 TRAIN = """
 import sys, time, torch
@@ -51,14 +53,14 @@ print((time.perf_counter() - started) / n * 1000)
 """
 
 
-def step_milliseconds(network: str, spins: str) -> float:
+def step_milliseconds(network: str, spins: str, seconds: float) -> float:
     """Returns the milliseconds of one step in a fresh process with this GOMP_SPINCOUNT (``default``: libgomp's own)."""
     environment = {
         name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_NUM_THREADS")
     }
     if spins != "default":
         environment["GOMP_SPINCOUNT"] = spins
-    command = [sys.executable, "-c", TRAIN, network, str(STEP_SECONDS)]
+    command = [sys.executable, "-c", TRAIN, network, str(seconds)]
     return float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 
 
@@ -66,19 +68,20 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of training, for each figure and round")
     parser.add_argument("--spins", nargs="+", default=["default", "300", "1000", "3000", "10000", "30000", "100000"])
     parser.add_argument("--neighbours", nargs="+", type=int, default=[0, 1, 2, 3])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     arguments = parser.parse_args()
     print("network neighbours " + " ".join(f"{spins:>9}" for spins in arguments.spins))
     for n_neighbours in arguments.neighbours:
-        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n_neighbours)]
+        busy = [subprocess.Popen([sys.executable, "-c", NEIGHBOUR]) for _ in range(n_neighbours)]
         try:
             for network in arguments.networks:
                 found: dict[str, list[float]] = {spins: [] for spins in arguments.spins}
                 for _ in range(arguments.rounds):
                     for spins in arguments.spins:
-                        found[spins].append(step_milliseconds(network, spins))
+                        found[spins].append(step_milliseconds(network, spins, arguments.seconds))
                 row = " ".join(f"{statistics.median(values):9.2f}" for values in found.values())
                 print(f"{network:7} {n_neighbours:10} {row}", flush=True)
         finally:

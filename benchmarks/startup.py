@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from side_by_side import Command, compare
+from side_by_side import Command, compare, missing_competitor
 
 ROOT = Path(__file__).resolve().parents[1]
 KEDRO = (sys.executable, "-m", "kedro")
@@ -86,8 +86,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
-    if not (ROOT / ".bench" / "kedro_mlflow").is_dir():
-        raise SystemExit("kedro-mlflow is not there: make bench-env")
+    if missing := missing_competitor("kedro_mlflow") or missing_competitor("kedro_datasets"):
+        raise SystemExit(missing)
     with tempfile.TemporaryDirectory() as temporary:
         ours = our_project(Path(temporary) / "ours")
         print("kedro run of two trivial nodes")

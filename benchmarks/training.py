@@ -1,7 +1,6 @@
 """Our training loop beside a hand-written one and Lightning: rows per second of the same fit.
 
-    python benchmarks/training.py [--rounds 15] [--threads 1] [--precision float32 bfloat16] [--only CNN]
-    PYTHONPATH=.bench python benchmarks/training.py        # with Lightning, from `make bench-env`
+    make bench-env && python benchmarks/training.py [--rounds 15] [--threads 1] [--precision float32] [--only CNN]
 
 All three train the same network from the same weights on the same rows in memory, with AdamW (fused), clipping,
 warm-up and cosine, and keep the mean loss; on CUDA with the rows on the device. Each network is measured in float32
@@ -14,14 +13,13 @@ moves less. Lightning gets the same ready-made batches as the hand-written loop,
 
 import argparse
 import contextlib
-import importlib.util
 import logging
 import math
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -137,6 +135,11 @@ TASKS = {
         build=_Transformer, shape=(40, 8), n_rows=1_024, batch_size=64, epochs=2
     ),
 }
+
+
+def smaller(task: Task) -> Task:
+    """The same network on eight rows, for a look whether everything runs."""
+    return replace(task, n_rows=8, batch_size=4, epochs=1)
 
 
 def loss_of(network: nn.Module, batch: Batch) -> Tensor:
@@ -287,18 +290,20 @@ def _ratio(seconds: dict[str, list[float]], name: str) -> float:
 
 def main() -> None:
     """Reads the options and prints the table."""
+    from side_by_side import missing_competitor  # noqa: PLC0415  # gpu.py takes the networks from a bare file
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=None, help="CPU threads; default: torch's choice")
     parser.add_argument("--precision", nargs="*", choices=get_args(Precision), help="default: what is in hardware")
     parser.add_argument("--only", default="", help="a part of the networks' names, as CNN")
+    parser.add_argument("--small", action="store_true", help="eight rows: does everything run?")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", module="lightning")
     loops: dict[str, Callable[..., float]] = {"ours": ours, "by hand": by_hand}
-    if importlib.util.find_spec("lightning"):
+    missing = missing_competitor("lightning")
+    if not missing:
         loops["lightning"] = with_lightning
-    else:
-        print("Lightning is not installed here (make bench-env, then PYTHONPATH=.bench): left out.")
     device = find_device()
     with cpu_threads(options.threads):
         name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
@@ -309,7 +314,8 @@ def main() -> None:
             if options.only in title:
                 print(title)
                 for precision in precisions:
-                    measure(task, loops, options.rounds, Setting(device, precision))
+                    measure(smaller(task) if options.small else task, loops, options.rounds, Setting(device, precision))
+    print(missing, end="\n" if missing else "")  # last, where it is seen
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """What generations cost: how busy the workers are, and how good the search is, for several generation sizes.
 
 A fit here waits for as long as its parameters say and returns the Hartmann function of six parameters (minimum
--3.32237), so the schedule is measured apart from the load of the machine. Run with ``python benchmarks/tuning.py``.
+-3.32237), so the schedule is measured apart from the load of the machine.
+
+    python benchmarks/tuning.py [--sizes 1 2 4 8] [--trials 33] [--seeds 20]
 """
 
+import argparse
 import heapq
 import importlib
 import logging
@@ -28,9 +31,6 @@ from modelyard.stages.tune import make_tune
 from modelyard.tuning.parameters import TuneParameters
 from modelyard.tuning.study import generations, sample_generation
 
-SIZES = (1, 2, 4, 8)
-N_TRIALS = 33  # the trained model, and a multiple of each size
-N_SEEDS = 20
 MINIMUM = -3.32237
 
 # Hartmann 6: https://www.sfu.ca/~ssurjano/hart6.html
@@ -131,11 +131,11 @@ def project(name: str = "hartmann") -> Project:
     )
 
 
-def busy_share(size: int) -> tuple[float, float]:
+def busy_share(size: int, n_trials: int) -> tuple[float, float]:
     """Measured share of the workers' time in which they fit, and the best that a schedule without generations gives."""
     examples = pl.DataFrame({"key": [0, 1], "split": ["train", "valid"]})
     tune = make_tune(project(), "tuning:project")
-    tune_params = TuneParameters(n_trials=N_TRIALS, n_parallel=size, refit=False)
+    tune_params = TuneParameters(n_trials=n_trials, n_parallel=size, refit=False)
     parameters = Point(), tune_params, RunParameters(), Parameters()
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -161,13 +161,13 @@ def greedy(fits: list[float], n_workers: int) -> float:
     return max(free)
 
 
-def regret(size: int, seed: int) -> float:
+def regret(size: int, seed: int, n_trials: int) -> float:
     """How far the best of a study lies above the minimum."""
     study = optuna.create_study()
     first = {f"x{i}": 0.5 for i in range(6)}
     cube = dict.fromkeys(first, optuna.distributions.FloatDistribution(0.0, 1.0))
     study.add_trial(optuna.trial.create_trial(value=hartmann(Point()), params=first, distributions=cube))
-    for index, numbers in enumerate(generations(N_TRIALS, size), start=1):
+    for index, numbers in enumerate(generations(n_trials, size), start=1):
         drawn = sample_generation(
             project(), Point(), study.trials, size=len(numbers), seed=1000 * seed + index, n_random_trials=10
         )
@@ -179,12 +179,19 @@ def regret(size: int, seed: int) -> float:
 
 def main() -> None:
     """Prints one line for each generation size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", type=int, default=[1, 2, 4, 8], help="fits of a generation")
+    parser.add_argument("--trials", type=int, default=33, help="the trained model, and a multiple of each size")
+    parser.add_argument("--seeds", type=int, default=20, help="studies whose regret is looked at, at least two")
+    arguments = parser.parse_args()
     logging.disable(logging.INFO)
-    print(f"{N_TRIALS} trials, {available_cores()} cores; a fit takes 0.2 to 0.6 s; regret over {N_SEEDS} seeds")
+    print(f"{arguments.trials} trials, {available_cores()} cores; a fit takes 0.2 to 0.6 s; regret over", end=" ")
+    print(f"{arguments.seeds} seeds")
     print("generation  workers  busy share  without generations  regret: median [quartiles]")
-    for size in SIZES:
-        busy, best = busy_share(size)
-        low, middle, high = statistics.quantiles([regret(size, seed) for seed in range(N_SEEDS)], n=4)
+    for size in arguments.sizes:
+        busy, best = busy_share(size, arguments.trials)
+        regrets = [regret(size, seed, arguments.trials) for seed in range(arguments.seeds)]
+        low, middle, high = statistics.quantiles(regrets, n=4)
         workers = min(size, available_cores())
         print(f"{size:10}  {workers:7}  {busy:10.2f}  {best:19.2f}  {middle:.2f} [{low:.2f}, {high:.2f}]")
 

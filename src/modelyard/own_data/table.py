@@ -286,7 +286,7 @@ def _with_other_zones(path: Path) -> pl.DataFrame | None:
         ]
         with _panics_as_errors():
             found = pl.from_arrow(table.cast(pa.schema(fields)))
-    except (pa.ArrowException, OSError, pl.exceptions.PolarsError):
+    except (pa.ArrowException, OSError, UnicodeDecodeError, pl.exceptions.PolarsError):
         return None
     return found if isinstance(found, pl.DataFrame) else None
 
