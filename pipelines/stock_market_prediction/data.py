@@ -14,6 +14,7 @@ from modelyard.own_data.format import TableSourceParameters
 from modelyard.own_data.table import read_own_source
 from modelyard.parameters import Parameters
 from modelyard.records import Column, Contract
+from modelyard.tasks.series.splits import split_by_target
 from pipelines.stock_market_prediction.bars import CLOSE, TargetParameters, records_of
 from pipelines.stock_market_prediction.simulator import SimulationParameters, simulate
 
@@ -136,11 +137,11 @@ def split_by_share(records: pl.DataFrame, periods: PeriodParameters) -> pl.DataF
     """Fills in ``split`` by shares of the target days.
 
     Args:
-        records: Has ``event_time``, ``target_at``, ``move_pct``.
+        records: Has ``event_time``, ``target_at``.
         periods: See :class:`PeriodParameters`.
 
     Raises:
-        DataContractError: There are too few days.
+        DataContractError: There are too few days, or an embargo leaves none of a split.
     """
     days = records["target_at"].drop_nulls().unique().sort()
     n_test, n_valid = (round(share * len(days)) for share in (periods.test_share, periods.valid_share))
@@ -150,27 +151,8 @@ def split_by_share(records: pl.DataFrame, periods: PeriodParameters) -> pl.DataF
             where="columns 'symbol' and 'traded_at'",
             way_out="bring more days; a bar without a next bar within ingest.target.max_gap_days has no target",
         )
-    starts = (days[0], days[len(days) - n_test - n_valid], days[len(days) - n_test])
-    return split_by_date(records, starts, periods.embargo_days)
-
-
-def split_by_date(
-    records: pl.DataFrame, starts: tuple[datetime, datetime, datetime], embargo_days: int
-) -> pl.DataFrame:
-    """Fills in ``split``: by target, and later splits begin with a bar that is an embargo after the last target before.
-
-    Args:
-        records: Has ``event_time``, ``target_at``, ``move_pct``.
-        starts: Earliest target of training, of validation and of the test.
-        embargo_days: Calendar days. 0: a split may begin with the very close that was the last target before it.
-    """
-    split = pl.lit("unused")
-    for name, start in zip(("train", "valid", "test"), starts, strict=True):
-        before = pl.col("target_at").filter(pl.col("target_at") < start).max()
-        is_free = (name == "train") | before.is_null() | (pl.col("event_time") >= before + timedelta(days=embargo_days))
-        is_inside = (pl.col("target_at") >= start) & pl.col("move_pct").is_not_null()
-        split = pl.when(is_inside & is_free).then(pl.lit(name)).when(is_inside).then(pl.lit("unused")).otherwise(split)
-    return records.with_columns(split.alias("split"))
+    begins = {"train": days[0], "valid": days[len(days) - n_test - n_valid], "test": days[len(days) - n_test]}
+    return split_by_target(records, begins, timedelta(days=periods.embargo_days))
 
 
 def _stocks(params: IngestParameters) -> pl.DataFrame:
@@ -196,7 +178,8 @@ def _stocks(params: IngestParameters) -> pl.DataFrame:
     )
     target = params.target.model_copy(update={"horizon_days": 1})
     records = records_of(adjusted(bars).join(sectors, on="symbol", how="left"), target)
-    records = split_by_date(records, (_close(2014, 1, 1), _close(2015, 8, 1), _close(2015, 10, 1)), 0)
+    begins = {"train": _close(2014, 1, 1), "valid": _close(2015, 8, 1), "test": _close(2015, 10, 1)}
+    records = split_by_target(records, begins, embargo=timedelta(0))
     _check_counts(records, folder)
     return records
 
@@ -216,8 +199,8 @@ def _vix(params: IngestParameters) -> pl.DataFrame:
     # After 11 September 2001 the exchanges were closed for a week.
     target = params.target.model_copy(update={"max_jump_ratio": _VIX_JUMP_RATIO, "max_gap_days": 7})
     records = records_of(bars, target, is_volatility_index=True)
-    starts = (_close(1990, 1, 1), _close(2018, 1, 1), _close(2020, 1, 1))
-    return split_by_date(records, starts, 0)
+    begins = {"train": _close(1990, 1, 1), "valid": _close(2018, 1, 1), "test": _close(2020, 1, 1)}
+    return split_by_target(records, begins, embargo=timedelta(0))
 
 
 def _own(params: IngestParameters) -> pl.DataFrame:

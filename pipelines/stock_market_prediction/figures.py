@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from modelyard.tasks.boosting import gain_shares
 from modelyard.tasks.figures import COLOURS, GRID, MUTED, axes, figure_style, importance
+from pipelines.stock_market_prediction.evaluate import MAX_P_VALUE
 from pipelines.stock_market_prediction.model import DIRECTION_INPUTS
-from pipelines.stock_market_prediction.significance import BLOCK_DAYS, best_constant, chance_differences
+from pipelines.stock_market_prediction.significance import BLOCK_DAYS, best_constant, chance_differences, p_value_of
 from pipelines.stock_market_prediction.trading import daily_book
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def figures(rows: pl.DataFrame, model: StockModel) -> dict[str, Figure]:
         "volatility": _volatility(rows),
         "importance": importance(gain_shares(model.booster, DIRECTION_INPUTS), _SHOWN_FEATURES),
     }
-    return drawn | ({"book": _book(rows)} if daily_book(rows, _COST_BPS).height else {})
+    book = daily_book(rows, _COST_BPS)
+    return drawn | ({"book": _book(rows, book)} if book.height else {})
 
 
 def _walk_forward(rows: pl.DataFrame, model: StockModel) -> Figure:
@@ -86,10 +88,10 @@ def _chance(rows: pl.DataFrame) -> Figure:
     observed, chance = chance_differences(rows)
     figure, (place,) = axes()
     if len(chance):
-        p_value = (1 + (chance >= observed).sum()) / (1 + len(chance))
+        p_value = p_value_of(observed, chance)
         place.hist(100 * chance, bins=40, color=GRID, edgecolor=MUTED, linewidth=0.5)
         place.annotate(
-            f"p = {p_value:.2g}\n{'not ' if p_value > 0.05 else ''}better than chance",
+            f"p = {p_value:.2g}\n{'not ' if p_value > MAX_P_VALUE else ''}better than chance",
             (0.98, 0.95),
             xycoords="axes fraction",
             ha="right",
@@ -138,9 +140,8 @@ def _volatility(rows: pl.DataFrame) -> Figure:
     return figure
 
 
-def _book(rows: pl.DataFrame) -> Figure:
+def _book(rows: pl.DataFrame, book: pl.DataFrame) -> Figure:
     """Cumulated earnings before and after costs, beside a book that is always long."""
-    book = daily_book(rows, _COST_BPS)
     long = daily_book(rows.with_columns(pl.lit(True).alias("is_up_predicted")), _COST_BPS)
     figure, (place,) = axes()
     place.axhline(0, color=MUTED, linewidth=1)

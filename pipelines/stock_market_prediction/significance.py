@@ -54,13 +54,20 @@ def chance_differences(rows: pl.DataFrame) -> tuple[float, NDArray[np.float64]]:
     return observed, differences
 
 
+def p_value_of(observed: float, chance: NDArray[np.float64]) -> float:
+    """Returns how often chance alone makes as much of a difference; NaN without differences made by chance.
+
+    Args:
+        observed: The difference that was found.
+        chance: Differences under the null hypothesis; see :func:`chance_differences`.
+    """
+    return float((1 + (chance >= observed).sum()) / (1 + len(chance))) if len(chance) else float("nan")
+
+
 def p_value_beats_constant(rows: pl.DataFrame) -> float:
     """Returns how often chance alone beats the best constant prediction by as much: one-sided; NaN for too few days.
 
     Args:
         rows: As for :func:`chance_differences`.
     """
-    observed, chance = chance_differences(rows)
-    if not len(chance):
-        return float("nan")
-    return float((1 + (chance >= observed).sum()) / (1 + len(chance)))
+    return p_value_of(*chance_differences(rows))

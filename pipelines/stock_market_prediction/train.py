@@ -9,9 +9,8 @@ not survive the next market (docs/decisions/0011-threshold-of-direction.md).
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from modelyard.project import FitRun
 from modelyard.tasks.boosting import BoosterParameters, fit_booster
 from modelyard.tasks.classification import learnable_splits, matthews_corrcoef, probability_metrics
+from modelyard.tasks.series.splits import Fold, known_at, walk_forward
 from pipelines.stock_market_prediction.model import (
     FitParameters,
     Period,
@@ -60,7 +60,7 @@ def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> StockMode
     """
     train, valid = learnable_splits(examples, "is_up")
     if valid.height:
-        params = walk_forward(train, valid, params, run)
+        params = choose_rounds(train, valid, params, run)
     booster = _grown(train, params.booster, replace(run, folder=run.folder / "all"))
     return StockModel(params=params, booster=booster, volatility=fit_volatility(train))
 
@@ -71,60 +71,47 @@ def _grown(rows: pl.DataFrame, params: BoosterParameters, run: FitRun) -> xgb.Bo
     return fit_booster(inputs_of(labelled), labelled["is_up"].to_numpy(), params, replace(run, n_threads=1))[0]
 
 
-@dataclass(frozen=True)
-class _Step:
-    """One step of the walk: what was learnt from, and what was predicted."""
-
-    past: pl.DataFrame
-    future: pl.DataFrame
-
-
-def steps_of(train: pl.DataFrame, valid: pl.DataFrame, params: FitParameters) -> list[_Step]:
+def folds_of(train: pl.DataFrame, valid: pl.DataFrame, params: FitParameters) -> list[Fold]:
     """Returns the later half of the training days in equal periods, then the validation split, each with its past.
 
-    A row is learnt from only if its target was known an embargo before the first bar that is predicted.
+    A row is learnt from only if its target was known an embargo before the first bar that is predicted. Periods without
+    a label, or whose past has labels of one kind only, are left out.
     """
-    days = train["event_time"].unique().sort()
-    n_early = params.n_periods - 1
-    borders = [len(days) // 2 + len(days) * number // (2 * max(n_early, 1)) for number in range(n_early + 1)]
-    futures = [
-        train.filter(pl.col("event_time").is_between(days[first], days[last - 1]))
-        for first, last in pairwise(borders)
-        if last > first
+    embargo = timedelta(days=params.embargo_days)
+    begin: Any = valid["event_time"].min()
+    folds = [*walk_forward(train, params.n_periods - 1, embargo), Fold(known_at(train, begin, embargo), valid)]
+    return [
+        Fold(past, future.drop_nulls("is_up"))
+        for past, future in folds
+        if past["is_up"].drop_nulls().n_unique() == 2 and future["is_up"].count()
     ]
-    steps = []
-    for future in (*futures, valid):
-        begin: Any = future["event_time"].min()
-        past = train.filter(pl.col("target_at") <= begin - timedelta(days=params.embargo_days))
-        if past["is_up"].drop_nulls().n_unique() == 2 and future["is_up"].count():
-            steps.append(_Step(past, future.drop_nulls("is_up")))
-    return steps
 
 
-def walk_forward(train: pl.DataFrame, valid: pl.DataFrame, params: FitParameters, run: FitRun) -> FitParameters:
+def choose_rounds(train: pl.DataFrame, valid: pl.DataFrame, params: FitParameters, run: FitRun) -> FitParameters:
     """Predicts period after period, and chooses.
 
     Returns:
         ``params`` with the booster's ``best_iteration`` (least log loss over all predicted rows) and ``walk_forward``.
     """
-    steps = steps_of(train, valid, params)
-    if not steps:
+    folds = folds_of(train, valid, params)
+    if not folds:
         logger.warning("the training days are too few for a walk-forward: the parameters stay as they are")
         return params
     last = params.booster.n_rounds
-    blocks = [last] if params.booster.best_iteration is not None else [*range(_BLOCK_ROUNDS, last + 1, _BLOCK_ROUNDS)]
+    is_chosen = params.booster.best_iteration is not None
+    blocks = [last] if is_chosen else [*range(_BLOCK_ROUNDS, last, _BLOCK_ROUNDS), last]
     predicted = []
-    for number, step in enumerate(steps, 1):
-        booster = _grown(step.past, params.booster, replace(run, folder=run.folder / f"period_{number}"))
-        inputs = inputs_of(step.future)
+    for number, fold in enumerate(folds, 1):
+        booster = _grown(fold.past, params.booster, replace(run, folder=run.folder / f"period_{number}"))
+        inputs = inputs_of(fold.future)
         predicted.append(np.array([up_probabilities(booster, inputs, n_rounds) for n_rounds in blocks]))
-    is_up = np.concatenate([step.future["is_up"].to_numpy() for step in steps])
+    is_up = np.concatenate([fold.future["is_up"].to_numpy() for fold in folds])
     losses = [probability_metrics(is_up, each)["log_loss"] for each in np.concatenate(predicted, axis=1)]
     best = int(np.argmin(losses))
     for number, probability in enumerate(predicted[-1], 1):
-        run.report(number, matthews_corrcoef(steps[-1].future["is_up"].to_numpy(), probability >= params.threshold))
+        run.report(number, matthews_corrcoef(folds[-1].future["is_up"].to_numpy(), probability >= params.threshold))
     periods = tuple(
-        _judged(step, found[best] >= params.threshold) for step, found in zip(steps, predicted, strict=True)
+        _judged(fold, found[best] >= params.threshold) for fold, found in zip(folds, predicted, strict=True)
     )
     for period in periods:
         logger.info(
@@ -135,8 +122,8 @@ def walk_forward(train: pl.DataFrame, valid: pl.DataFrame, params: FitParameters
     return params.model_copy(update={"booster": booster_params, "walk_forward": periods})
 
 
-def _judged(step: _Step, is_predicted: Booleans) -> Period:
-    is_up, days = step.future["is_up"].to_numpy(), step.future["target_at"].dt.to_string("%Y-%m-%d")
+def _judged(fold: Fold, is_predicted: Booleans) -> Period:
+    is_up, days = fold.future["is_up"].to_numpy(), fold.future["target_at"].dt.to_string("%Y-%m-%d")
     return Period(
         first_day=str(days.min()),
         last_day=str(days.max()),

@@ -181,6 +181,10 @@ def test_a_walk_forward_forecasts_each_later_time_once_and_learns_only_what_was_
         assert past.is_empty() or past["target_at"].max() + gap <= begin
 
 
+def test_no_period_is_no_fold():
+    assert walk_forward(forecasts(100), 0) == []
+
+
 def test_contiguous_folds_are_blocks_of_nearly_equal_size():
     fold = contiguous_folds(30, 8)
     assert (np.diff(fold) >= 0).all()

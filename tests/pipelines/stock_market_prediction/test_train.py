@@ -5,11 +5,13 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
+import pytest
 
+from modelyard.project import FitRun
 from pipelines.stock_market_prediction.evaluate import ScoreParameters, floor, once, predict, score
 from pipelines.stock_market_prediction.model import FitParameters, volatility_forecast
 from pipelines.stock_market_prediction.simulator import SimulationParameters, simulate
-from pipelines.stock_market_prediction.train import search_space, steps_of
+from pipelines.stock_market_prediction.train import choose_rounds, folds_of, search_space
 
 
 def scored(model, rows):
@@ -40,20 +42,42 @@ def test_where_nothing_can_be_foreseen_nothing_is_found(prepared, refit, tmp_pat
 
 def test_each_step_learns_only_from_targets_that_were_known_an_embargo_before(trained):
     params = FitParameters(n_periods=4, embargo_days=10)
-    steps = steps_of(trained.rows("train"), trained.rows("valid"), params)
-    assert len(steps) == 4
-    for step in steps:
-        assert step.past["target_at"].max() <= step.future["event_time"].min() - timedelta(days=10)
-    for earlier, later in pairwise(steps):
+    folds = folds_of(trained.rows("train"), trained.rows("valid"), params)
+    assert len(folds) == 4
+    for fold in folds:
+        assert fold.past["target_at"].max() <= fold.future["event_time"].min() - timedelta(days=10)
+    for earlier, later in pairwise(folds):
         assert earlier.future["event_time"].max() < later.future["event_time"].min()
-    assert steps[-1].future.equals(trained.rows("valid").drop_nulls("is_up"))
+    assert folds[-1].future.equals(trained.rows("valid").drop_nulls("is_up"))
     assert len(trained.model.params.walk_forward) == 4
+
+
+def test_every_day_of_the_later_half_is_predicted_once(trained):
+    valid, days = trained.rows("valid"), trained.rows("train")["event_time"].unique().sort()
+    for n_days in (len(days), len(days) - 1):
+        train = trained.rows("train").filter(pl.col("event_time") <= days[n_days - 1])
+        *early, _ = folds_of(train, valid, FitParameters(n_periods=4))
+        predicted = pl.concat(fold.future["event_time"].unique() for fold in early).sort()
+        assert predicted.to_list() == days[n_days // 2 : n_days].to_list()
+    assert len(folds_of(trained.rows("train"), valid, FitParameters(n_periods=1))) == 1
+
+
+@pytest.mark.parametrize(("n_estimators", "n_reports"), [(7, 1), (25, 3), (30, 3)])
+def test_the_last_rounds_are_judged_too(trained, n_estimators, n_reports, tmp_path):
+    reported = []
+    run = FitRun(seed=0, n_threads=1, device="cpu", folder=tmp_path, report=lambda step, _: reported.append(step))
+    # Trees that learn so slowly get better with every round, so the last round is the best one.
+    params = FitParameters.model_validate({"booster": {"n_estimators": n_estimators, "learning_rate": 1e-3}})
+    chosen = choose_rounds(trained.rows("train"), trained.rows("valid"), params, run)
+    assert chosen.booster.best_iteration == n_estimators - 1
+    assert reported == list(range(1, n_reports + 1))
+    assert n_reports == params.booster.n_reports
 
 
 def test_a_label_of_a_later_period_cannot_reach_an_earlier_step(trained):
     flipped = trained.rows("valid").with_columns(~pl.col("is_up"))
     ours, theirs = (
-        steps_of(trained.rows("train"), valid, FitParameters()) for valid in (trained.rows("valid"), flipped)
+        folds_of(trained.rows("train"), valid, FitParameters()) for valid in (trained.rows("valid"), flipped)
     )
     for one, other in zip(ours, theirs, strict=True):
         assert one.past.equals(other.past)

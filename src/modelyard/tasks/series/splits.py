@@ -78,13 +78,13 @@ def walk_forward(
 
     Args:
         records: ``event_time`` (the issue time) and ``target_at``.
-        n_folds: Periods; fewer come back where there are fewer issue times.
+        n_folds: Periods, 0 or more; fewer come back where there are fewer issue times.
         embargo: Time between the last outcome that is learnt from and the first issue time that is forecast.
         first_share: Share of the issue times that is never forecast, >= 0 and < 1.
     """
     times = records["event_time"].drop_nulls().unique().sort()
     first = int(len(times) * first_share)
-    borders = [first + (len(times) - first) * number // n_folds for number in range(n_folds + 1)]
+    borders = [first + (len(times) - first) * number // max(n_folds, 1) for number in range(n_folds + 1)]
     return [
         Fold(
             known_at(records, times[begin], embargo),
