@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from modelyard.tasks.series.scores import gaussian_quantiles
 from modelyard.tasks.series.steps import step_begin
@@ -24,15 +24,8 @@ _HISTORIES = {name.removesuffix("_index") + "_indices": name for name in COVARIA
 """Field of the request to column, of the other indices."""
 
 
-def _as_list(value: Any) -> Any:
-    """Returns a list also for the numpy arrays as which MLflow's array columns arrive."""
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
 _MAX_ANOMALY = 20.0
 _Index = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
-_History = Annotated[list[_Index], BeforeValidator(_as_list)]
-_OptionalHistory = Annotated[list[_Index] | None, BeforeValidator(_as_list)]
 
 
 class IndexHistory(BaseModel):
@@ -48,13 +41,13 @@ class IndexHistory(BaseModel):
         description="The latest month, week or day of the history; the date as it is written counts, not that in UTC."
     )
     lead_count: int = Field(ge=1, le=90, description="How many months, weeks or days ahead.")
-    first_indices: _History = Field(
+    first_indices: list[_Index] = Field(
         min_length=1,
         max_length=MAX_HISTORY,
         description="RMM1, Niño 3.4 anomalies in °C, or the series in its own unit, the latest last; 120 are enough for"
         " every feature.",
     )
-    second_indices: _OptionalHistory = Field(None, description="RMM2, as long as `first_indices`.")
+    second_indices: list[_Index] | None = Field(None, description="RMM2, as long as `first_indices`.")
 
     @model_validator(mode="after")
     def _fit_together(self) -> IndexHistory:
@@ -72,7 +65,7 @@ class IndexHistory(BaseModel):
 
 
 _FIELDS: dict[str, Any] = {
-    field: (_OptionalHistory, Field(None, description=f"The {name.removesuffix('_index')} index, standardised."))
+    field: (list[_Index] | None, Field(None, description=f"The {name.removesuffix('_index')} index, standardised."))
     for field, name in _HISTORIES.items()
 }
 

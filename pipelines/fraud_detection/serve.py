@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import polars as pl
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
 from modelyard.feature_store.schema import Feature
 from pipelines.fraud_detection.features import FEATURE_VIEWS
@@ -43,11 +43,6 @@ class FraudResponse(BaseModel):
     reasons: list[str] = Field(description="What makes it suspicious, strongest first; empty without an alert.")
 
 
-def _as_list(value: Any) -> Any:
-    """Array columns of MLflow arrive as numpy arrays."""
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
 def _plausible(values: list[float] | None) -> list[float] | None:
     if values is not None and not 1 <= len(values) <= _LONGEST:
         raise ValueError(f"the list has {len(values)} entries; give 1 to {_LONGEST}, or leave the feature out")
@@ -60,7 +55,7 @@ def _field(feature: Feature) -> tuple[Any, Any]:
     """Type and field of one feature: counts, means and ages are not negative, risks are shares of one."""
     text = f"{feature.description} Unit: {feature.unit}." if feature.unit else feature.description
     if feature.name in _LISTS:
-        values = Annotated[list[float] | None, BeforeValidator(_as_list), AfterValidator(_plausible)]
+        values = Annotated[list[float] | None, AfterValidator(_plausible)]
         return values, Field(None, description=text)
     if feature.dtype == "int64":
         return int | None, Field(None, ge=0, description=text)

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
+import numpy as np
+
 from modelyard.errors import ConfigurationError, StorageError
 from modelyard.files import sha256_of_file
 from modelyard.projects import load_project
@@ -143,7 +145,7 @@ class _Served:
         import pandas as pd
 
         api = self._project.api
-        requests = [api.request.model_validate(_without_missing(row)) for row in model_input.to_dict("records")]
+        requests = [api.request.model_validate(_as_in_json(row)) for row in model_input.to_dict("records")]
         answer = api.answer or self._project.predict
         predictions = answer(self._model, api.decode(requests))
         return pd.DataFrame([response.model_dump(mode="json") for response in api.encode(predictions)])
@@ -163,8 +165,13 @@ def _project_in(native: Path) -> "Project":
     return load_project(json.loads((native / _PROJECT_FILE).read_text())["project"])
 
 
-def _without_missing(row: dict[str, Any]) -> dict[str, Any]:
-    return {str(key): value for key, value in row.items() if not (isinstance(value, float) and math.isnan(value))}
+def _as_in_json(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns a row without its missing values, and with lists for the numpy arrays as which array columns arrive."""
+    return {
+        str(key): value.tolist() if isinstance(value, np.ndarray) else value
+        for key, value in row.items()
+        if not (isinstance(value, float) and math.isnan(value))
+    }
 
 
 def _schema(model: "type[BaseModel]") -> Any:

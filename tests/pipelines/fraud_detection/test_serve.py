@@ -60,11 +60,6 @@ def test_a_time_in_another_zone_is_the_same_moment(trained):
     assert decode([request(event_time=there)]).equals(decode([EXAMPLE]))
 
 
-def test_lists_may_arrive_as_arrays():
-    arrays = request(customer_recent_amounts_eur=np.array(EXAMPLE.customer_recent_amounts_eur))
-    assert arrays == EXAMPLE
-
-
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
