@@ -61,10 +61,10 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
         params: See :class:`ScoreParameters`.
 
     Returns:
-        ``average_precision``, ``roc_auc``; ``card_precision_at_100`` (the handbook's); at the alert budget
-        ``recall_at_budget`` (share of frauds on alerted or already blocked cards), ``recall_<scenario>``,
-        ``cost_eur_per_1000_transactions`` and ``saved_cost_share`` (against no model at all); ``log_loss``,
-        ``brier_score``, ``expected_calibration_error``. NaN where the rows cannot answer.
+        ``average_precision``, ``roc_auc``; ``card_precision_at_100`` (the handbook's); ``recall_at_budget`` (share of
+        frauds on cards that are alerted at the alert budget or already blocked); ``log_loss``, ``brier_score``,
+        ``expected_calibration_error``; at the alert budget ``cost_eur_per_1000_transactions``, ``saved_cost_share``
+        (against no model at all) and ``recall_<scenario>``. NaN where the rows cannot answer.
     """
     is_fraud, probability = rows["is_fraud"].to_numpy(), rows["score"].to_numpy()
     ranking = {
@@ -78,22 +78,26 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
     return {
         **ranking,
         "card_precision_at_100": sum(handbook.precisions) / len(handbook.precisions),
-        **_recalls(rows, alerts),
-        **costs(rows, alerts, params),
+        "recall_at_budget": _recall(alerts, is_fraud),
         **probability_metrics(is_fraud, probability, _CALIBRATION_BINS),
+        **costs(rows, alerts, params),
+        **_scenario_recalls(rows, alerts),
     }
 
 
-def _recalls(rows: pl.DataFrame, alerts: Alerts) -> dict[str, float]:
-    """Shares of frauds caught at the budget: of all, and of each scenario."""
-    is_caught, is_fraud = alerts.is_alerted | alerts.is_blocked, rows["is_fraud"].to_numpy()
+def _recall(alerts: Alerts, is_fraud: Booleans) -> float:
+    """Returns the share of these frauds that the alerts catch; NaN for none."""
+    return float((alerts.is_alerted | alerts.is_blocked)[is_fraud].mean()) if is_fraud.any() else float("nan")
+
+
+def _scenario_recalls(rows: pl.DataFrame, alerts: Alerts) -> dict[str, float]:
     kinds = np.zeros(rows.height)
     if "fraud_scenario" in rows.columns:
         kinds = rows["fraud_scenario"].fill_null(0).to_numpy()
-    wanted = {"recall_at_budget": is_fraud} | {
-        f"recall_{name}": is_fraud & (kinds == kind) for kind, name in enumerate(SCENARIOS) if kind
+    is_fraud = rows["is_fraud"].to_numpy()
+    return {
+        f"recall_{name}": _recall(alerts, is_fraud & (kinds == kind)) for kind, name in enumerate(SCENARIOS) if kind
     }
-    return {name: float(is_caught[frauds].mean()) if frauds.any() else float("nan") for name, frauds in wanted.items()}
 
 
 def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:

@@ -128,8 +128,6 @@ class World:
 
     Args:
         params: What it was made from.
-        customer_xy: Shape (C, 2).
-        terminal_xy: Shape (K, 2).
         means_eur: Mean amount of each customer on the first day, shape (C,).
         rates: Transactions of each customer on a mean day, shape (C,).
         peaks_s: Favourite second of the day of each customer, shape (C,).
@@ -140,8 +138,6 @@ class World:
     """
 
     params: SimulationParameters
-    customer_xy: Floats
-    terminal_xy: Floats
     means_eur: Floats
     rates: Floats
     peaks_s: Floats
@@ -214,8 +210,6 @@ def build_world(params: SimulationParameters) -> World:
     daily = daily_campaigns(params)
     return World(
         params=params,
-        customer_xy=customer_xy,
-        terminal_xy=terminal_xy,
         means_eur=rng.uniform(5, 100, n),
         rates=rng.uniform(0, 2 * params.daily_transactions, n),
         peaks_s=rng.normal(13, 2, n) * 3_600,

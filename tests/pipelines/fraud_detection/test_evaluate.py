@@ -28,6 +28,13 @@ def rows_of(*rows, scenario=1):
     ).with_columns(pl.col("is_fraud").cast(pl.Boolean), pl.col("score").cast(pl.Float64))
 
 
+def test_what_is_shown_beside_the_primary_metric_comes_first():
+    assert list(score(random_rows(1), ScoreParameters()))[:7] == [
+        *("average_precision", "roc_auc", "card_precision_at_100", "recall_at_budget"),
+        *("log_loss", "brier_score", "expected_calibration_error"),
+    ]
+
+
 def random_rows(seed, n=3000):
     random = np.random.default_rng(seed)
     return pl.DataFrame(
