@@ -12,9 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipelines.music_generation.composing import compose_frames
 from pipelines.music_generation.data import with_rolls
-from pipelines.music_generation.evaluate import predict
 from pipelines.music_generation.midi import to_midi
-from pipelines.music_generation.model import MusicModel
+from pipelines.music_generation.model import MusicModel, independent_logits_of, nll_of_frames
 from pipelines.music_generation.rolls import LOWEST, N_KEYS, Roll, column_of, pitches_of, roll_of, rolls_of
 
 _OPTIONS = {"n_frames": pl.Int64, "temperature": pl.Float64, "top_p": pl.Float64, "seed": pl.Int64}
@@ -88,15 +87,26 @@ def answer(model: MusicModel, frame: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Row for row: ``nll_per_frame`` of the beginning (null for a single frame), ``continuation`` (a flat roll), and
         ``n_copied_count``, its longest run of frames that a training piece has, too. None is called as a column of
-        :func:`predict`: monitoring would compare sums over short beginnings with those over whole pieces.
+        ``predict``: monitoring would compare sums over short beginnings with those over whole pieces.
     """
-    beginning = predict(model, frame).select(
-        nll_per_frame=pl.when(pl.col("n_predicted_count") > 0).then(pl.col("nll_nats") / pl.col("n_predicted_count"))
-    )
     continuations = [np.stack(list(_continuation(model, row))) for row in frame.iter_slices(1)]
     copied = [model.corpus.longest_common_run(roll) for roll in continuations]
-    columns = [column_of(continuations, "continuation"), pl.Series("n_copied_count", copied, dtype=pl.Int64)]
-    return beginning.hstack(columns)
+    return pl.DataFrame(
+        [
+            pl.Series("nll_per_frame", _nll_per_frame(model, rolls_of(frame)), dtype=pl.Float64),
+            column_of(continuations, "continuation"),
+            pl.Series("n_copied_count", copied, dtype=pl.Int64),
+        ]
+    )
+
+
+def _nll_per_frame(model: MusicModel, rolls: list[Roll]) -> list[float | None]:
+    """Returns each roll's loss in nats per frame from the second on, keys independent; None for a single frame."""
+    logits = dict(independent_logits_of(model.network, rolls))
+    return [
+        float(nll_of_frames(roll[1:], logits[number][1:]).sum()) / (len(roll) - 1) if len(roll) > 1 else None
+        for number, roll in enumerate(rolls)
+    ]
 
 
 def stream(model: MusicModel, frame: pl.DataFrame) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Training: the network learns from sequences in changing keys, and validation pieces decide the epoch."""
+"""Training: the network learns from sequences, transposed if the parameters say so; validation decides the epoch."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from pipelines.music_generation.evaluate import predict
 from pipelines.music_generation.midi import read_midi
 from pipelines.music_generation.rolls import roll_of
 from pipelines.music_generation.serve import EXAMPLE, MusicRequest, answer, decode, encode, stream
@@ -24,6 +25,13 @@ def test_a_request_is_answered_alone_as_beside_others(trained):
     assert first.frames == alone.frames
     assert first.nll_per_frame == pytest.approx(alone.nll_per_frame, rel=1e-4)
     assert (len(first.frames), len(second.frames), second.nll_per_frame) == (32, 8, None)
+
+
+def test_the_surprise_of_a_beginning_is_the_loss_of_its_frames(trained):
+    rows = decode([EXAMPLE, EXAMPLE.model_copy(update={"frames": [*EXAMPLE.frames[:2], ""]}), SHORT])
+    predicted = predict(trained.model, rows)
+    losses = (predicted["nll_nats"] / predicted["n_predicted_count"]).to_list()
+    assert answer(trained.model, rows)["nll_per_frame"].to_list() == [*losses[:2], None]
 
 
 def test_an_answer_has_no_column_that_monitoring_would_take_for_a_whole_pieces(trained):
