@@ -109,17 +109,18 @@ def repository_with(root: Path, n_projects: int) -> Path:
     room.mkdir()
     (room / "__init__.py").write_text("from pipelines.two_nodes.pipeline import create_pipeline\n")
     (room / "pipeline.py").write_text(PIPELINE)
+    write_outputs(root)
     for command in (
         ("git", "init", "--quiet"),
         (sys.executable, "-m", "modelyard.lineage.stage_code"),
-        *([str(BIN / "dvc"), "commit", "--force", "--quiet", "dvc.yaml"] for _ in write_outputs(root)),
+        (str(BIN / "dvc"), "commit", "--force", "--quiet", "dvc.yaml"),
     ):
         subprocess.run(command, cwd=root, env=os.environ | environment(root), check=True)
     return root
 
 
-def write_outputs(root: Path) -> Iterator[None]:
-    """Writes every output that dvc.yaml names, then yields once."""
+def write_outputs(root: Path) -> None:
+    """Writes every output that dvc.yaml names."""
     for stage in yaml.safe_load((root / "dvc.yaml").read_text())["stages"].values():
         outputs = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get("do", {}).get(kind, ())]
         for entry in outputs:
@@ -128,7 +129,6 @@ def write_outputs(root: Path) -> Iterator[None]:
                 file = path if path.suffix else path / "file.txt"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(f'{{"of": "{path.name} of {project}"}}\n')
-    yield
 
 
 def show_idle(root: Path, seconds: float) -> None:
