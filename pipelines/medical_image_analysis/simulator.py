@@ -9,7 +9,7 @@ own exposure.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
-from modelyard.tasks.ranking import roc_auc
+from modelyard.tasks.simulation import event_times, known_risk_ceiling
 
 Floats = NDArray[np.float32]
 
@@ -57,21 +57,19 @@ def simulate(params: SimulationParameters) -> tuple[pl.DataFrame, NDArray[np.uin
     severity, true_risk, is_pneumonia = _patients(params)
     scanner = rng.integers(0, params.n_scanners, n)
     elapsed = np.sort(rng.random(n))
-    start = datetime.combine(params.start_date, datetime.min.time(), UTC)
     rows = pl.DataFrame(
         {
             "exam_id": [f"exam_{number:06d}" for number in range(n)],
-            "elapsed_us": (elapsed * params.n_days * 86_400e6).astype(np.int64),
             "patient_id": [f"patient_{number:06d}" for number in range(n)],
             "scanner_id": [f"scanner_{number}" for number in scanner],
             "is_pneumonia": is_pneumonia,
             "severity": severity,
             "true_risk": true_risk,
         }
-    ).with_columns((pl.lit(start) + pl.duration(microseconds="elapsed_us")).dt.cast_time_unit("us").alias("event_time"))
+    ).with_columns(event_times(params.start_date, elapsed * params.n_days))
     chests = _chests(severity.astype(np.float32), rng)
     pictures = _exposed(chests, scanner, (params.drift * elapsed).astype(np.float32), params, rng)
-    return rows.drop("elapsed_us"), pictures
+    return rows, pictures
 
 
 def true_risks(params: SimulationParameters) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -85,10 +83,7 @@ def known_ceiling(params: SimulationParameters) -> dict[str, float]:
 
     Labels are drawn with that risk and depend on the picture in no other way, so nothing in a picture says more.
     """
-    risk, is_pneumonia = true_risks(params)
-    n_test = round(0.15 * len(risk))
-    risk, is_pneumonia = risk[-n_test:], is_pneumonia[-n_test:]
-    return {"roc_auc": roc_auc(is_pneumonia, risk), "accuracy": float(((risk >= 0.5) == is_pneumonia).mean())}
+    return known_risk_ceiling(*true_risks(params))
 
 
 def _patients(params: SimulationParameters) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:

@@ -9,7 +9,7 @@ expected loss, so the ceiling is known.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import cache
 from itertools import product
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
+from modelyard.tasks.simulation import TEST_SHARE, event_times
 from pipelines.music_generation.rolls import LOWEST, N_KEYS, Roll
 
 Voicing = tuple[int, int, int, int]
@@ -47,8 +48,6 @@ _TONICS = (-5, 0, 2, 5)
 """Tonics of the pieces, semitones from C: G, C, D, F."""
 
 _START: Voicing = (48, 55, 64, 72)
-_TEST_SHARE = 0.15
-"""The lifecycle's split by time tests on this share of the pieces."""
 
 
 class SimulationParameters(Parameters):
@@ -82,16 +81,14 @@ def simulate(params: SimulationParameters) -> tuple[pl.DataFrame, list[Roll]]:
     paces = np.linspace(params.slowest_share, params.fastest_share, params.n_collections)[collection]
     paces = paces + (1 - paces) * params.drift * elapsed
     composed = [_compose(float(pace), params, rng) for pace in paces]
-    start = datetime.combine(params.start_date, datetime.min.time(), UTC)
     rows = pl.DataFrame(
         {
             "piece_id": [f"piece_{number:06d}" for number in range(n)],
-            "elapsed_us": (elapsed * params.n_days * 86_400e6).astype(np.int64),
             "collection_id": [f"collection_{number}" for number in collection],
             "min_nll_nats": [nll for _, nll in composed],
         }
-    ).with_columns((pl.lit(start) + pl.duration(microseconds="elapsed_us")).dt.cast_time_unit("us").alias("event_time"))
-    return rows.drop("elapsed_us"), [roll for roll, _ in composed]
+    ).with_columns(event_times(params.start_date, elapsed * params.n_days))
+    return rows, [roll for roll, _ in composed]
 
 
 def known_ceiling(params: SimulationParameters) -> dict[str, float]:
@@ -104,7 +101,7 @@ def known_ceiling(params: SimulationParameters) -> dict[str, float]:
         ``nll_per_frame``, in nats.
     """
     rows, rolls = simulate(params)
-    n_test = round(_TEST_SHARE * len(rolls))
+    n_test = round(TEST_SHARE * len(rolls))
     n_frames = sum(len(roll) - 1 for roll in rolls[-n_test:])
     return {"nll_per_frame": float(rows["min_nll_nats"].tail(n_test).sum()) / n_frames}
 

@@ -9,7 +9,7 @@ Haze and the season change how all of it looks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
-from modelyard.tasks.ranking import roc_auc
+from modelyard.tasks.simulation import event_times, known_risk_ceiling
 
 Floats = NDArray[np.float32]
 
@@ -64,18 +64,16 @@ def simulate(params: SimulationParameters) -> tuple[pl.DataFrame, NDArray[np.uin
     rng, n = np.random.default_rng([params.seed, 1]), params.n_tiles
     severity, true_risk, is_damaged = _storm(params)
     elapsed = np.sort(rng.random(n))
-    start = datetime.combine(params.start_date, datetime.min.time(), UTC)
     rows = pl.DataFrame(
         {
             "tile_id": [f"tile_{number:06d}" for number in range(n)],
-            "elapsed_us": (elapsed * params.n_days * 86_400e6).astype(np.int64),
             "longitude_deg": rng.uniform(-96.4, -94.6, n).round(6),
             "latitude_deg": rng.uniform(28.8, 30.2, n).round(6),
             "is_damaged": is_damaged,
             "severity": severity,
             "true_risk": true_risk,
         }
-    ).with_columns((pl.lit(start) + pl.duration(microseconds="elapsed_us")).dt.cast_time_unit("us").alias("event_time"))
+    ).with_columns(event_times(params.start_date, elapsed * params.n_days))
     haze = params.haze * (0.5 + 0.5 * np.sin(elapsed * params.n_days)) + 0.3 * params.drift * elapsed
     tiles = np.empty((n, SIDE, SIDE, CHANNELS), np.uint8)
     for begin in range(0, n, _CHUNK):
@@ -85,7 +83,7 @@ def simulate(params: SimulationParameters) -> tuple[pl.DataFrame, NDArray[np.uin
         seen = _painted(scene, haze[part].astype(np.float32)[:, None, None], _HAZE)
         seen += params.noise * rng.standard_normal(scene.shape, dtype=np.float32)
         tiles[part] = np.clip(np.rint(255 * seen), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
-    return rows.drop("elapsed_us"), tiles
+    return rows, tiles
 
 
 def true_risks(params: SimulationParameters) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -99,10 +97,7 @@ def known_ceiling(params: SimulationParameters) -> dict[str, float]:
 
     Labels are drawn with that risk and depend on the tile in no other way, so nothing in a tile says more.
     """
-    risk, is_damaged = true_risks(params)
-    n_test = round(0.15 * len(risk))
-    risk, is_damaged = risk[-n_test:], is_damaged[-n_test:]
-    return {"accuracy": float(((risk >= 0.5) == is_damaged).mean()), "roc_auc": roc_auc(is_damaged, risk)}
+    return known_risk_ceiling(*true_risks(params))
 
 
 def _storm(params: SimulationParameters) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
