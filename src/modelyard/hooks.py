@@ -15,7 +15,7 @@ from modelyard.back_ends import environment as back_ends
 from modelyard.errors import BusyError, ConfigurationError, StorageError
 from modelyard.files import writing
 from modelyard.paths import data_directory
-from modelyard.projects import project_names
+from modelyard.projects import load_project, project_names
 from modelyard.tracking import journal as tracking
 
 if TYPE_CHECKING:
@@ -180,7 +180,8 @@ class TrackingHook:
         """Logs validation metrics, test metrics and digests as soon as the datasets that hold them are saved."""
         name = dataset_name.rpartition(".")[2]
         if name == "train_summary":
-            tracking.log_metrics({f"valid.{metric}": value for metric, value in data["valid"].items()})
+            primary = load_project(dataset_name.rpartition(".")[0]).metrics.primary
+            tracking.log_metrics({f"valid.{primary}": data["valid"][primary]})
         elif name == "evaluation":
             _log_evaluation(data)
         elif name == "run_record":
@@ -194,6 +195,9 @@ class TrackingHook:
                 "precision",
             )
             tracking.set_tags({key: data[key] for key in kept} | {"device": data["device"]["name"]})
+            is_public = data["source"] == "public"
+            name = data["parameters"]["ingest"].get("dataset") if is_public else f"{data['source']} records"
+            tracking.log_dataset(name or "public records", data["source"], data["data_digest"])
         elif name == "model_version":
             tracking.set_tags({"registration_digest": data.digest})
 
@@ -285,11 +289,18 @@ def _check_names(given: Iterable[str], known: list[str], what: str, where: str) 
 
 
 def _log_evaluation(evaluation: dict[str, Any]) -> None:
-    for name, metric in evaluation["metrics"].items():
-        tracking.log_metrics({f"test.{name}": metric["value"], f"floor.{name}": evaluation["floor"][name]})
-        tracking.log_metrics({f"test.{name}.low": metric["low"], f"test.{name}.high": metric["high"]})
-        if evaluation["champion"]:
-            tracking.log_metrics({f"champion.{name}": evaluation["champion"][name]})
+    """Logs what fits on one screen of MLflow: the shown metrics, and what the primary one is compared with.
+
+    All metrics with their intervals are in the artifact ``metrics.json``.
+    """
+    primary = evaluation["primary"]
+    metric = evaluation["metrics"][primary]
+    found = {f"test.{name}": evaluation["metrics"][name]["value"] for name in evaluation["shown"]}
+    found |= {f"test.{primary}.low": metric["low"], f"test.{primary}.high": metric["high"]}
+    found[f"floor.{primary}"] = evaluation["floor"][primary]
+    if evaluation["champion"]:
+        found[f"champion.{primary}"] = evaluation["champion"][primary]
+    tracking.log_metrics(found)
     tracking.set_tags({"gate": "passed" if evaluation["gate"]["passed"] else "failed"})
 
 

@@ -14,6 +14,7 @@ from modelyard.stages.examples import make_assemble, make_derive
 from modelyard.stages.ingest import make_ingest
 from modelyard.stages.monitor import make_summarise
 from modelyard.stages.register import make_describe, register, report
+from modelyard.stages.run_report import make_illustrate
 from modelyard.stages.train import make_train
 from modelyard.stages.tune import make_tune
 from modelyard.stages.validate import accept_records, make_validate
@@ -99,6 +100,20 @@ def assemble(project: Project) -> Pipeline:
                 name="register",
             ),
             Node(report, ["evaluation", "run_record", "model_version"], ["metrics", "primary_metric"], name="report"),
+            Node(
+                make_illustrate(project),
+                [
+                    "evaluation",
+                    "run_record",
+                    "validation_summary",
+                    "model_version",
+                    "predictions",
+                    "media",
+                    "figures",
+                ],
+                "run_report",
+                name="illustrate",
+            ),
         ]
     )
     return Pipeline([made, kept], namespace=project.name)

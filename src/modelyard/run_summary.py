@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from rich.console import Group
 
-REPORTS = ("validation_report.html", "model_card.md", "metrics.json", "figures")
+REPORTS = ("report.html", "validation_report.html", "model_card.md", "metrics.json", "figures")
 
 _UNDEFINED = "–"
 """Printed for a metric that is undefined on the rows."""

@@ -73,7 +73,7 @@ def mlflow_servers(port: int) -> list[Server]:
             port=port,
             option="--mlflow-port",
             answers_at="/health",
-            shows="/#/models",
+            shows="/#/experiments?workflowType=machine_learning",
             environment=environment,
         )
     ]

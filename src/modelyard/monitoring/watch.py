@@ -122,11 +122,11 @@ def _performance(
 
 
 def _track(verdict: Mapping[str, Any], folder: Path) -> None:
-    """Logs one MLflow run with ``kind`` = ``monitor`` to the project's experiment."""
+    """Logs one MLflow run with ``kind`` = ``monitor``, apart from the trainings, to an experiment of its own."""
     project, until = verdict["project"], folder.name
     tracking.start(
         f"monitor-{project}-{until}-{os.getpid()}",
-        experiment=project,
+        experiment=f"{project}.monitoring",
         run_name=f"monitor {project} {until}",
         tags={
             "kind": "monitor",

@@ -129,6 +129,17 @@ def set_tags(values: Mapping[str, str]) -> None:
     _append({"event": "tags", "values": dict(values)})
 
 
+def log_dataset(name: str, source: str, digest: str) -> None:
+    """Logs the data that the run used, for MLflow's column of data sets.
+
+    Args:
+        name: Of the data set.
+        source: ``simulated``, ``public`` or ``own``.
+        digest: Of the values.
+    """
+    _append({"event": "dataset", "name": name, "source": source, "digest": digest})
+
+
 def log_artifact(path: Path, folder: str = "") -> None:
     """Logs a file or folder; it must stay in place until the run ends.
 

@@ -94,6 +94,10 @@ def _write_to_end(store: "MlflowClient", journal: Path) -> None:
         time.sleep(_POLL_S)
 
 
+_DATASET_DIGEST = 36
+"""Characters of a digest that MLflow keeps."""
+
+
 def _load_state(journal: Path) -> dict[str, Any]:
     if state_file(journal).exists():
         state: dict[str, Any] = json.loads(state_file(journal).read_text())
@@ -133,6 +137,8 @@ def _write(store: "MlflowClient", session: str, state: dict[str, Any], event: Ev
         case "tags":
             for name, value in event["values"].items():
                 store.set_tag(run, name, value)
+        case "dataset":
+            _log_dataset(store, run, event)
         case "artifact":
             path = Path(event["path"])
             if path.is_dir():
@@ -164,6 +170,18 @@ def _log_params(store: "MlflowClient", run: str, values: dict[str, str]) -> None
     params = [Param(name, _shortened(value)) for name, value in values.items()]
     for start in range(0, len(params), 100):  # MLflow's limit for one batch
         store.log_batch(run, params=params[start : start + 100])
+
+
+def _log_dataset(store: "MlflowClient", run: str, event: Event) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    described = Dataset(
+        name=event["name"],
+        digest=event["digest"][:_DATASET_DIGEST],
+        source_type=event["source"],
+        source=json.dumps({"source": event["source"]}),
+    )
+    store.log_inputs(run, datasets=[DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
 
 
 def _log_trial(store: "MlflowClient", state: dict[str, Any], event: Event) -> None:

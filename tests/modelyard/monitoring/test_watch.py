@@ -139,7 +139,7 @@ def is_tracked(n_alarms):
     store = client()
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        experiment = store.get_experiment_by_name(PROJECT)
+        experiment = store.get_experiment_by_name(f"{PROJECT}.monitoring")
         runs = store.search_runs([experiment.experiment_id], "tags.kind = 'monitor'") if experiment else []
         if runs and runs[0].info.status == "FINISHED":
             assert runs[0].data.tags["model_version"] == "1"
