@@ -36,7 +36,8 @@ def _open_water() -> NDArray[np.uint8]:
     """Waves that run across, blue and green, shape (128, 128, 3)."""
     across = np.arange(SIDE)
     waves = np.sin(across[:, None] / 5 + across[None, :] / 17)[..., None]
-    return np.clip(np.array([40, 80, 110]) + 12 * waves, 0, 255).astype(np.uint8)
+    tile: NDArray[np.uint8] = np.clip(np.array([40, 80, 110]) + 12 * waves, 0, 255).astype(np.uint8)
+    return tile
 
 
 PLAY = Play(
