@@ -100,7 +100,7 @@ def dagster_servers(port: int, *, environment: str, params: str, option: str = "
         ),
         Server(
             name="Dagster",
-            command=(str(programs / "dagster-webserver"), *web),
+            command=(sys.executable, "-m", "modelyard.retraining.dagster_pages", *web),
             port=port,
             option=option,
             answers_at="/server_info",
