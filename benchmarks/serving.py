@@ -5,8 +5,9 @@
 3. Online features: our look-up against Feast's ``get_online_features`` on the same store.
 4. With ``--swaps N``: promotions under load; no answer may be missing or mixed.
 5. With ``--litserve``: the same model behind LitServe, for orientation (make bench-env).
+6. With ``--soak``: a minute at 8 and at 64 connections; ends with status 1 if the server's memory is not flat.
 
-    python benchmarks/serving.py [--data FOLDER] [--rounds 3] [--seconds 10] [--swaps 1000] [--litserve]
+    python benchmarks/serving.py [--data FOLDER] [--rounds 3] [--seconds 10] [--swaps 1000] [--litserve] [--soak]
 """
 
 import argparse
@@ -29,6 +30,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
+import psutil
 from side_by_side import missing_competitor
 
 from modelyard.catalog.features import FeastFeatures
@@ -43,6 +45,8 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 PROJECT = "fraud_detection"
 CONNECTIONS = 16
+SOAKED_AT = (8, 64)
+MAX_GROWTH = 0.1
 
 
 @dataclass
@@ -72,7 +76,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="data folder of a run; default: a fresh `kedro run --env=ci`")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--swaps", type=int, default=0, help="only the soak, with this many promotions")
+    parser.add_argument("--swaps", type=int, default=0, help="only promotions under load, this many")
+    parser.add_argument("--soak", action="store_true", help="only the soak")
+    parser.add_argument("--soak-seconds", type=float, default=60.0, help="of each number of connections")
     parser.add_argument("--workers", type=int, default=1, help="worker processes of ours")
     parser.add_argument("--litserve", action="store_true")
     arguments = parser.parse_args()
@@ -82,7 +88,10 @@ def main() -> None:
         data = arguments.data.absolute() if arguments.data else fresh_run(Path(temporary))
         os.environ["MODELYARD_DATA_DIR"] = str(data)
         if arguments.swaps:
-            soak(arguments.swaps, data)
+            swap(arguments.swaps, data)
+            return
+        if arguments.soak:
+            soak(arguments.soak_seconds, data)
             return
         promote(data, champions(data)[-1])
         contestants = [ours(arguments.workers), mlflows()]
@@ -251,7 +260,7 @@ async def answers(port: int, one: Contestant) -> bool:
     return status == 200
 
 
-async def load(port: int, one: Contestant, seconds: float) -> list[float]:
+async def load(port: int, one: Contestant, seconds: float, connections: int = CONNECTIONS) -> list[float]:
     """Keeps all connections busy; returns the seconds of every answer, each of which must be a 200."""
     until = time.perf_counter() + seconds
     times: list[float] = []
@@ -265,7 +274,7 @@ async def load(port: int, one: Contestant, seconds: float) -> list[float]:
             times.append(time.perf_counter() - started)
         connection.close()
 
-    await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(client() for _ in range(connections)))
     return times
 
 
@@ -349,7 +358,62 @@ def promote(data: Path, version: str) -> None:
     client().set_registered_model_alias(PROJECT, "champion", version)
 
 
-def soak(n_swaps: int, data: Path) -> None:
+def soak(seconds: float, data: Path) -> None:
+    """Keeps connections busy and watches the memory of the server's process; it is flat within 10 %.
+
+    Resident memory is compared after a quarter of the time, when pools and caches are filled, and at the end.
+    """
+    promote(data, champions(data)[-1])
+    one, is_flat = ours(1), True
+    print(f"{seconds:g} s at each number of connections, resident memory of the server's process")
+    print(
+        f"  {'connections':>11} {'requests/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'MB first':>9} {'last':>6}"
+        f" {'most':>6} {'growth':>7}"
+    )
+    with running(one, data, "--no-access-log") as port:
+        server = server_process(port)
+        for connections in SOAKED_AT:
+            times, memory = asyncio.run(watched_load(port, one, seconds, connections, server))
+            first, last = memory[len(memory) // 4], memory[-1]
+            growth = last / first - 1
+            is_flat &= growth <= MAX_GROWTH
+            print(
+                f"  {connections:>11} {len(times) / seconds:>11.0f} {quantile(times, 0.5) * 1000:>8.1f}"
+                f" {quantile(times, 0.99) * 1000:>8.1f} {first / 1e6:>9.0f} {last / 1e6:>6.0f}"
+                f" {max(memory) / 1e6:>6.0f} {growth:>+7.1%}",
+                flush=True,
+            )
+    print(f"  memory is {'flat' if is_flat else 'not flat'} within {MAX_GROWTH:.0%}")
+    sys.exit(0 if is_flat else 1)
+
+
+def server_process(port: int) -> psutil.Process:
+    """The process that listens on a port of this machine."""
+    found = {one.pid for one in psutil.net_connections("tcp") if one.laddr.port == port and one.status == "LISTEN"}
+    if len(found) != 1:
+        raise SystemExit(f"{len(found)} processes listen on port {port}")
+    return psutil.Process(found.pop())
+
+
+async def watched_load(
+    port: int, one: Contestant, seconds: float, connections: int, server: psutil.Process
+) -> tuple[list[float], list[int]]:
+    """Seconds of every answer, and the server's resident bytes four times a second."""
+    memory: list[int] = []
+
+    async def watch() -> None:
+        while True:
+            memory.append(server.memory_info().rss)
+            await asyncio.sleep(0.25)
+
+    watching = asyncio.create_task(watch())
+    try:
+        return await load(port, one, seconds, connections), memory
+    finally:
+        watching.cancel()
+
+
+def swap(n_swaps: int, data: Path) -> None:
     """Swaps two versions under load; every answer must be a 200 and be what its version answers."""
     versions = two_versions(data)
     expected = {version: expected_answer(version, data) for version in versions}
