@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelyard.errors import ConfigurationError, StorageError
+from modelyard.model_registry.mlflow_model import FILES_TAG
+from modelyard.model_registry.signing import KEY_VARIABLE, check_signature, signed
 from modelyard.model_registry.versions import CHAMPION, HISTORY_TAG, check_version_files, version_by_alias
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class Promotion(NamedTuple):
     previous: str | None
 
 
-def promote(project: str, version: str, *, by: str = "a person") -> Promotion:
+def promote(project: str, version: str, *, by: str = "a person", signs: bool = False) -> Promotion:
     """Makes ``version`` the champion; the server follows.
 
     The history is written before the alias. A kill between the two leaves the old champion and a history whose last
@@ -38,11 +40,13 @@ def promote(project: str, version: str, *, by: str = "a person") -> Promotion:
         project: The registered model.
         version: Number of the version.
         by: Who or what promotes; stored in a tag of the version.
+        signs: Whether to sign the version, whose files were registered without the key.
 
     Raises:
-        ConfigurationError: The version does not exist, or its gate did not pass.
+        ConfigurationError: The version does not exist, its gate did not pass, or there is no key to sign it with.
         BusyError: Another process has locked MLflow's database for long.
-        StorageError: Its files are not those that were registered, or the database cannot be written.
+        StorageError: Its files are not those that were registered, it is not signed with the key that is set, or the
+            database cannot be written.
     """
     from modelyard.tracking.mlflow_store import client, readable_failures
 
@@ -50,6 +54,9 @@ def promote(project: str, version: str, *, by: str = "a person") -> Promotion:
         store = client()
         _check(_found(store, project, version))
         check_version_files(project, version)
+        if signs:
+            _sign(store, project, version)
+        check_signature(project, version, _found(store, project, version).tags)
         previous = _champion(store, project)
         if previous == version:
             return Promotion(version, previous)
@@ -133,10 +140,28 @@ def _check(version: "ModelVersion") -> None:
     )
 
 
+def _sign(store: "MlflowClient", project: str, version: str) -> None:
+    """Signs a version whose files are those that its digest is of."""
+    digest = _found(store, project, version).tags.get(FILES_TAG, "")
+    tags = signed(project, digest) if digest else {}
+    if not tags:
+        raise ConfigurationError(
+            f"Version {version} of {project} was registered without a digest of its files."
+            if not digest
+            else "There is no key to sign with.",
+            where=f"--sign, environment variable {KEY_VARIABLE}",
+            way_out="train a new version" if not digest else "set the key that the server has",
+        )
+    for name, signature in tags.items():
+        store.set_model_version_tag(project, version, name, signature)
+
+
 def _may_serve(store: "MlflowClient", project: str, version: str) -> bool:
     try:
-        _check(_found(store, project, version))
+        found = _found(store, project, version)
+        _check(found)
         check_version_files(project, version)
-    except (ConfigurationError, StorageError):  # deleted meanwhile, another gate tag, or damaged files
+        check_signature(project, version, found.tags)
+    except (ConfigurationError, StorageError):  # deleted meanwhile, another gate tag, damaged or unsigned files
         return False
     return True

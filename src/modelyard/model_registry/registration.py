@@ -73,6 +73,7 @@ def create_version(store: "MlflowClient", project: str, data: "Registration") ->
     from mlflow.exceptions import MlflowException
 
     from modelyard.model_registry import mlflow_model
+    from modelyard.model_registry.signing import signed
     from modelyard.tracking.mlflow_store import experiment_id
 
     try:
@@ -92,7 +93,8 @@ def create_version(store: "MlflowClient", project: str, data: "Registration") ->
         write_json(folder / "evaluation.json", data.evaluation)
         if data.reference is not None:
             write_reference(data.reference, folder)
-        tags = _tags(data) | {mlflow_model.FILES_TAG: mlflow_model.write_checksums(folder)}
+        digest = mlflow_model.write_checksums(folder)
+        tags = _tags(data) | {mlflow_model.FILES_TAG: digest} | signed(project, digest)
         store.log_model_artifacts(logged.model_id, str(folder))
     store.finalize_logged_model(logged.model_id, "READY")
     return store.create_model_version(

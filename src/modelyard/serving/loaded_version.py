@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from modelyard.errors import DataContractError, ModelyardError
+from modelyard.errors import DataContractError, ModelyardError, StorageError
 from modelyard.feature_store.schema import schema_digest
 from modelyard.model_registry.aliases import Candidate, files_of
 from modelyard.model_registry.mlflow_model import FILES_TAG, load
 from modelyard.model_registry.registration import SCHEMA_TAG
+from modelyard.model_registry.signing import check_signature
 from modelyard.serving.inputs import decoded
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from modelyard.project import Project
 
-Reason = Literal["gate", "schema", "files", "smoke"]
+Reason = Literal["gate", "schema", "signature", "files", "smoke"]
 
 
 class RefusalError(ModelyardError):
@@ -123,6 +124,7 @@ def load_working(project: "Project", candidate: Candidate) -> LoadedVersion:
     """
     where = f"{candidate.project} version {candidate.version}"
     _check_schema(project, candidate)
+    _check_signed(candidate)
     try:
         with files_of(candidate) as folder:
             model = load(folder, candidate.tags.get(FILES_TAG, ""))
@@ -147,7 +149,8 @@ def check_tags(project: "Project", candidate: Candidate) -> None:
     """Checks what the registry says of the version.
 
     Raises:
-        RefusalError: The gate did not pass, or the features are others than this code's.
+        RefusalError: The gate did not pass, the features are others than this code's, or a key is set that did not sign
+            the version.
     """
     where = f"{candidate.project} version {candidate.version}"
     gate = candidate.tags.get("gate", "missing")
@@ -160,6 +163,7 @@ def check_tags(project: "Project", candidate: Candidate) -> None:
             way_out="train a better one; or correct its tag 'gate' in MLflow if you know better",
         )
     _check_schema(project, candidate)
+    _check_signed(candidate)
 
 
 def _check_schema(project: "Project", candidate: Candidate) -> None:
@@ -170,6 +174,13 @@ def _check_schema(project: "Project", candidate: Candidate) -> None:
             where=f"{candidate.project} version {candidate.version}",
             way_out="serve it with the commit it was trained at, or train again",
         )
+
+
+def _check_signed(candidate: Candidate) -> None:
+    try:
+        check_signature(candidate.project, candidate.version, candidate.tags)
+    except StorageError as error:
+        raise RefusalError("signature", error.found, where=error.where, way_out=error.way_out) from error
 
 
 def check_example(version: LoadedVersion) -> None:

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from modelyard.errors import BusyError, ConfigurationError
+from modelyard.model_registry.signing import check_key
 from modelyard.serving.api_keys import KEYS_VARIABLE, ApiKeys
 from modelyard.serving.server_settings import SETTINGS_VARIABLE, ServingSettings
 
@@ -91,6 +92,7 @@ def serve(settings: ServingSettings, taken: socket.socket) -> None:
         taken: From :func:`listen`.
     """
     ApiKeys.from_environment()  # a wrong one is said here, not by every worker
+    check_key()
     raise_descriptor_limit()
     for name in _THREADS:
         os.environ.setdefault(name, "1")
