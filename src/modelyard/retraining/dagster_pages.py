@@ -58,15 +58,16 @@ def _host_of(address: str) -> str:
         return ""
 
 
-class _Webserver(DagsterWebserver):
+class _Webserver(DagsterWebserver[Any, Any]):
     def build_middleware(self) -> list[Any]:
         return [Middleware(TrustedHosts), *super().build_middleware()]
 
 
 def main() -> None:
     """Runs ``dagster-webserver`` with :class:`TrustedHosts` in front."""
-    webserver_app.DagsterWebserver = _Webserver  # its command makes the application from this name
-    cli.main()
+    # Its command makes the application from this name.
+    webserver_app.DagsterWebserver = _Webserver  # type: ignore[attr-defined]
+    cli.main()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
