@@ -17,6 +17,10 @@ settings.register_profile("without_deadline", deadline=None)
 settings.load_profile("without_deadline")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--screenshots", type=Path, help="Folder in which the pages' pictures of docs/ are written anew.")
+
+
 @pytest.fixture
 def data_directory(tmp_path, monkeypatch) -> Path:
     """An empty data folder; tracking goes there too."""

@@ -18,10 +18,6 @@ class Told:
     data: Path
 
 
-def pytest_addoption(parser):
-    parser.addoption("--screenshots", type=Path, help="Folder in which the pages' pictures of docs/ are written anew.")
-
-
 @pytest.fixture(scope="session")
 def told(tmp_path_factory, migrated_database):
     data = tmp_path_factory.mktemp("story")

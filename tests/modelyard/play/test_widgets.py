@@ -232,6 +232,14 @@ def test_today_can_be_pulled_back(server, open_page):
     until(page, lambda: value(page, "#input-lead") == "9")
 
 
+def test_a_lead_that_no_version_answers_leaves_the_fan(server, open_page):
+    page = open_page(f"{server.url}/#/forecast")
+    answered(page)
+    page.get_by_role("textbox", name="Steps ahead").fill("15")
+    page.locator(".measure").get_by_text("The model says nothing of it here.").wait_for()
+    assert page.locator(".fan path.band").count() == 2
+
+
 def test_a_curve_is_drawn_and_numbers_are_pasted(server, open_page):
     page = open_page(f"{server.url}/#/forecast")
     answered(page)

@@ -11,10 +11,14 @@ export function useLoaded<P>(name: string, load: () => Promise<{ default: Compon
   const [, refresh] = useState(0);
   useEffect(() => {
     if (isWanted && !loaded.has(name)) {
-      void load().then((module) => {
-        loaded.set(name, module.default as unknown as ComponentType<never>);
-        refresh((count) => count + 1);
-      });
+      load().then(
+        (module) => {
+          loaded.set(name, module.default as unknown as ComponentType<never>);
+          refresh((count) => count + 1);
+        },
+        // The server has gone or has been renewed: the page is fetched anew when somebody asks for it.
+        () => console.error(`${name} could not be loaded; reload the page`),
+      );
     }
   }, [name, isWanted]);
   return (loaded.get(name) as unknown as ComponentType<P> | undefined) ?? null;

@@ -255,9 +255,10 @@ function AnswerShown({ play, shown, whole, set }: { play: d.PlayPage; shown: Sho
 }
 
 function OutputShown({ isFirst, ...props }: { isFirst: boolean } & OutputProps<d.Output>) {
-  const { output, play, response } = props;
+  const { output, play, response, leads } = props;
   const Widget = useLoaded(`output ${output.kind}`, outputs[output.kind]) as ComponentType<OutputProps<d.Output>> | null;
-  const isSilent = response[output.field] === null || response[output.field] === undefined;
+  // A fan has something to show wherever one lead was answered.
+  const isSilent = [response, ...(output.kind === "fan_chart" ? leads : [])].every((one) => (one[output.field] ?? null) === null);
   return (
     <div class={`output ${output.kind} ${isFirst ? "first" : ""}`}>
       <div class="field-head">

@@ -43,6 +43,7 @@ export default function HeatMapOutput({ output, request, response }: OutputProps
         )}
         <canvas ref={canvas} role="img" aria-label={`${output.label}: strongest in the ${place}, ${short(brightest.value)} of 1`} style={{ opacity: strength, ...seen }} />
       </div>
+      {brightest.value <= 0 && <p class="quiet">Nothing on this picture stands out.</p>}
       <label class="strength">
         <span class="quiet">Picture</span>
         <input class="slider" type="range" min="0" max="1" step="0.05" value={strength} style={{ "--filled": `${100 * strength}%` }} aria-label="How strongly the heat map covers the picture" onInput={(event) => setStrength(Number(event.currentTarget.value))} />
