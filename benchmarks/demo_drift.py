@@ -91,7 +91,9 @@ def worlds(n_customers: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     after = SimulationParameters(**size, n_days=2 * drifted_days, start_date=start, drift=1.0)
     tables = []
     for number, params in enumerate((before, after)):
-        records = simulate(params).with_columns(pl.col("transaction_id") + number * 10_000_000)
+        records = simulate(params).with_columns(
+            pl.format("{}-{}", pl.lit(number), "transaction_id").alias("transaction_id")
+        )
         views = derive_features(
             records.with_columns(label_delay_days=pl.lit(7, dtype=pl.Int64), split=pl.lit("train")), FeatureParameters()
         )
@@ -245,7 +247,8 @@ def _stream(url: str, rows: pl.DataFrame, share: float) -> pl.DataFrame:
 
 
 def _chosen(rows: pl.DataFrame, share: float) -> pl.DataFrame:
-    return rows.filter(pl.col("customer_id") < pl.col("customer_id").max() * share + 1)
+    customer = pl.col("customer_id").cast(pl.Int64)  # the simulated ones are numbers
+    return rows.filter(customer < customer.max() * share + 1)
 
 
 def _iso() -> pl.Expr:
@@ -260,7 +263,7 @@ def _late_labels(answers: pl.DataFrame) -> None:
 
 def _deliver(own: Path, rows: pl.DataFrame) -> None:
     """Labelled transactions arrive where the project's own data lie."""
-    kept = ("transaction_id", "event_time", "customer_id", "terminal_id", "amount_eur", "is_fraud")
+    kept = ("transaction_id", "event_time", "customer_id", "terminal_id", "amount", "is_fraud")
     rows.select(kept).write_parquet(own / f"{rows['event_time'].min():%Y%m%d}.parquet")
 
 

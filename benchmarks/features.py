@@ -22,6 +22,8 @@ from pipelines.fraud_detection.world import SimulationParameters
 LENGTH = FeatureParameters().sequence_length
 DELAY_DAYS = FeatureParameters().label_delay_days
 N_DAYS = 104
+_NUMBER = pl.col("transaction_id").cast(pl.Int64)
+"""Simulated identifiers are numbers; transactions of one moment stand in their order."""
 
 
 def main(n_transactions: int = 1_000_000, rounds: int = 5) -> None:
@@ -88,11 +90,11 @@ def terminal_query(records: pl.DataFrame) -> pl.DataFrame:
     one, fraud, cents, known = pl.col("one"), pl.col("fraud"), pl.col("cents"), pl.col("known")
     entity, n, f = "terminal_id", pl.col("n0"), pl.col("f0")
     rows = (
-        records.sort("terminal_id", "event_time", "transaction_id")
+        records.sort("terminal_id", "event_time", _NUMBER)
         .with_columns(
             pl.lit(1, pl.Int64).alias("one"),
             pl.col("is_fraud").cast(pl.Int64).alias("fraud"),
-            (pl.col("amount_eur") * 100).round().cast(pl.Int64).alias("cents"),
+            (pl.col("amount") * 100).round().cast(pl.Int64).alias("cents"),
             (pl.col("event_time") - pl.duration(days=DELAY_DAYS)).alias("known"),
             (pl.col("event_time") - pl.duration(days=DELAY_DAYS + 30)).alias("oldest"),
         )
@@ -134,7 +136,7 @@ def terminal_query(records: pl.DataFrame) -> pl.DataFrame:
             .then(days_since("first_at"))
             .otherwise(60.0)
             .alias("terminal_days_since_first_known_fraud"),
-            (pl.col("cents_1h") / pl.col("terminal_activity_1h") / 100).alias("terminal_amount_mean_1h_eur"),
+            (pl.col("cents_1h") / pl.col("terminal_activity_1h") / 100).alias("terminal_amount_mean_1h"),
         )
     )
 
@@ -144,10 +146,10 @@ def customer_query(at_terminals: pl.DataFrame) -> pl.DataFrame:
     one, fraud, cents, nth = pl.col("one"), pl.col("fraud"), pl.col("cents"), pl.col("nth")
     entity, n, total = "customer_id", pl.col("customer_tx_count_30d"), pl.col("cents_30d")
     spread = (pl.col("squares_30d") * n - total.cast(pl.Float64) ** 2) / (n * (n - 1)).clip(lower_bound=1)
-    needed = ("transaction_id", "event_time", "customer_id", "terminal_id", "amount_eur", "terminal_risk_7d")
+    needed = ("transaction_id", "event_time", "customer_id", "terminal_id", "amount", "terminal_risk_7d")
     rows = (
         at_terminals.select(*needed, "one", "fraud", "cents")
-        .sort("customer_id", "event_time", "transaction_id")
+        .sort("customer_id", "event_time", _NUMBER)
         .with_columns(
             pl.int_range(pl.len()).over("customer_id", "terminal_id").alias("customer_terminal_uses"),
             pl.int_range(pl.len()).over("customer_id").alias("nth"),
@@ -157,7 +159,7 @@ def customer_query(at_terminals: pl.DataFrame) -> pl.DataFrame:
             *(rolled(one, days, entity).alias(f"customer_tx_count_{days}d") for days in WINDOWS_DAYS),
             *(rolled(cents, days, entity).alias(f"cents_{days}d") for days in WINDOWS_DAYS),
             rolled(cents**2, 30, entity).alias("squares_30d"),
-            pl.col("amount_eur").rolling_max_by("event_time", "30d").over(entity).alias("customer_amount_max_30d_eur"),
+            pl.col("amount").rolling_max_by("event_time", "30d").over(entity).alias("customer_amount_max_30d"),
             rolled((pl.col("customer_terminal_uses") == 0).cast(pl.Int64), 7, entity).alias(
                 "customer_new_terminal_count_7d"
             ),
@@ -168,11 +170,11 @@ def customer_query(at_terminals: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             *(
                 (pl.col(f"cents_{days}d") / pl.col(f"customer_tx_count_{days}d") / 100).alias(
-                    f"customer_amount_mean_{days}d_eur"
+                    f"customer_amount_mean_{days}d"
                 )
                 for days in WINDOWS_DAYS
             ),
-            (spread.clip(lower_bound=0).sqrt() / 100).alias("customer_amount_std_30d_eur"),
+            (spread.clip(lower_bound=0).sqrt() / 100).alias("customer_amount_std_30d"),
             pl.when(total > cents)
             .then(cents / ((total - cents) / (n - 1)))
             .otherwise(1.0)
@@ -190,7 +192,7 @@ def recent(nth: pl.Expr) -> list[pl.Expr]:
     """The lists of the latest transactions: shifted columns side by side."""
     time = pl.col("event_time")
     columns = {
-        "customer_recent_amounts_eur": pl.col("amount_eur"),
+        "customer_recent_amounts": pl.col("amount"),
         "customer_recent_hours_of_day": time.to_physical() % 86_400_000_000 / 3_600e6,
         "customer_recent_terminal_uses": pl.col("customer_terminal_uses"),
         "customer_recent_terminal_risks_7d": pl.col("terminal_risk_7d"),

@@ -320,12 +320,12 @@ def look_up(n: int = 500) -> None:
     feast = FeastFeatures(project=PROJECT).load()._feast()
     names = [f"{view.name}:{feature.name}" for view in project.feature_views for feature in view.features]
 
-    def we(customer: int, terminal: int) -> dict[str, Any]:
+    def we(customer: str, terminal: str) -> dict[str, Any]:
         moment = records["event_time"].max()
         request = SimpleNamespace(customer_id=customer, terminal_id=terminal, event_time=moment)
         return ours.known([request])[0].features
 
-    def they(customer: int, terminal: int) -> dict[str, Any]:
+    def they(customer: str, terminal: str) -> dict[str, Any]:
         row = {"customer_id": customer, "terminal_id": terminal}
         return {name: values[0] for name, values in feast.get_online_features(names, [row]).to_dict().items()}
 

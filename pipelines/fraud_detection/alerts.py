@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
+from pipelines.fraud_detection.identifiers import numbered
 
 _DAY_US = 86_400_000_000
 
@@ -24,8 +25,10 @@ class ScoreParameters(Parameters):
     """What an alert costs, what a fraud costs, and how many cards can be looked at."""
 
     cards_per_day: int = Field(100, ge=1, description="Alert budget: cards that people can look at in a day.")
-    alert_cost_eur: float = Field(5.0, ge=0, description="Cost of looking at one card, EUR.")
-    fraud_fee_eur: float = Field(15.0, ge=0, description="Cost of one fraud that went through, beside its amount, EUR.")
+    alert_cost: float = Field(5.0, ge=0, description="Cost of looking at one card, in `ingest.currency`.")
+    fraud_fee: float = Field(
+        15.0, ge=0, description="Cost of one fraud that went through, beside its amount, in `ingest.currency`."
+    )
     stopped_share: float = Field(
         0.7, ge=0, le=1, description="Share of a card's frauds on the day of its alert that the alert still stops."
     )
@@ -68,7 +71,7 @@ class CardDays(NamedTuple):
 def card_days(rows: pl.DataFrame) -> CardDays:
     """Gathers ``event_time``, ``customer_id``, ``score`` and ``is_fraud`` of at least one row."""
     day = rows["event_time"].to_physical().to_numpy() // _DAY_US
-    _, card = np.unique(rows["customer_id"].to_numpy(), return_inverse=True)
+    card = numbered(rows["customer_id"])
     order = np.lexsort((card, day))
     is_first = np.ones(len(order), dtype=bool)
     is_first[1:] = (np.diff(day[order]) != 0) | (np.diff(card[order]) != 0)
@@ -108,15 +111,15 @@ def costs(rows: pl.DataFrame, alerts: Alerts, params: ScoreParameters) -> dict[s
     blocked on an earlier day, nothing.
 
     Args:
-        rows: Has ``amount_eur``, ``is_fraud``.
+        rows: Has ``amount``, ``is_fraud``.
         alerts: Of the same rows.
         params: The costs.
     """
     is_fraud = rows["is_fraud"].to_numpy()
-    loss = np.where(is_fraud, rows["amount_eur"].to_numpy() + params.fraud_fee_eur, 0.0)
+    loss = np.where(is_fraud, rows["amount"].to_numpy() + params.fraud_fee, 0.0)
     lost_share = np.where(alerts.is_blocked, 0.0, np.where(alerts.is_alerted, 1 - params.stopped_share, 1.0))
-    cost, without = params.alert_cost_eur * alerts.n_alerts + float(loss @ lost_share), float(loss.sum())
+    cost, without = params.alert_cost * alerts.n_alerts + float(loss @ lost_share), float(loss.sum())
     return {
-        "cost_eur_per_1000_transactions": 1000 * cost / rows.height,
+        "cost_per_1000_transactions": 1000 * cost / rows.height,
         "saved_cost_share": 1 - cost / without if without else float("nan"),
     }

@@ -6,18 +6,19 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 from pydantic import Field, model_validator
 
 from modelyard.errors import DataContractError
 from modelyard.files import atomic_file
-from modelyard.own_data.format import TableSourceParameters
+from modelyard.own_data.further_columns import FurtherSourceParameters, with_further_columns
 from modelyard.own_data.table import read_own_source
 from modelyard.parameters import Parameters
 from modelyard.paths import data_directory
-from modelyard.records import Column, Contract
+from modelyard.records import CURRENCY, Column, Contract
+from pipelines.fraud_detection.identifiers import IDENTIFIER, in_order
 from pipelines.fraud_detection.simulator import simulate
 from pipelines.fraud_detection.world import SimulationParameters
 
@@ -31,13 +32,13 @@ WINDOWS_DAYS = (1, 7, 30)
 """Lengths of the windows that the public data bring along and the features are computed over (handbook, chapter 3)."""
 
 _SOURCE_WINDOWS = {
-    f"upstream_{ours}_{days}d{unit}": (f"{theirs}_{days}DAY_WINDOW", dtype)
+    f"upstream_{ours}_{days}d": (f"{theirs}_{days}DAY_WINDOW", dtype)
     for days in WINDOWS_DAYS
-    for ours, unit, theirs, dtype in (
-        ("customer_tx_count", "", "CUSTOMER_ID_NB_TX", "int64"),
-        ("customer_amount_mean", "_eur", "CUSTOMER_ID_AVG_AMOUNT", "float64"),
-        ("terminal_tx_count", "", "TERMINAL_ID_NB_TX", "int64"),
-        ("terminal_risk", "", "TERMINAL_ID_RISK", "float64"),
+    for ours, theirs, dtype in (
+        ("customer_tx_count", "CUSTOMER_ID_NB_TX", "int64"),
+        ("customer_amount_mean", "CUSTOMER_ID_AVG_AMOUNT", "float64"),
+        ("terminal_tx_count", "TERMINAL_ID_NB_TX", "int64"),
+        ("terminal_risk", "TERMINAL_ID_RISK", "float64"),
     )
 }
 """Our column to (the handbook's column, dtype) for the windows that its data bring along."""
@@ -48,12 +49,18 @@ CONTRACT = Contract(
     target="is_fraud",
     group="customer_id",
     columns=(
-        Column(name="transaction_id", dtype="int64", description="Identifies the transaction."),
+        Column(name="transaction_id", dtype=IDENTIFIER, description="Identifies the transaction."),
         Column(name="event_time", dtype="datetime", description="When the card was used."),
-        Column(name="customer_id", dtype="int64", description="Who holds the card.", sensitive=True),
-        Column(name="terminal_id", dtype="int64", description="Where the card was used."),
-        Column(name="amount_eur", dtype="float64", description="Amount; 0 for a card check.", unit="EUR"),
+        Column(name="customer_id", dtype=IDENTIFIER, description="Who holds the card.", sensitive=True),
+        Column(name="terminal_id", dtype=IDENTIFIER, description="Where the card was used.", is_identifier=True),
+        Column(name="amount", dtype="float64", description="Amount; 0 for a card check.", unit=CURRENCY),
         Column(name="is_fraud", dtype="bool", description="Whether the transaction was fraudulent."),
+        Column(
+            name="currency",
+            dtype="string",
+            description="What amounts are in (ISO 4217); one for all rows, that of `ingest.currency`.",
+            nullable=True,
+        ),
         Column(
             name="fraud_scenario",
             dtype="int64",
@@ -73,7 +80,7 @@ CONTRACT = Contract(
                 name=name,
                 dtype=dtype,  # type: ignore[arg-type]  # literals of the table above
                 description=f"{theirs} as the source computed it from the time before our first day.",
-                unit="EUR" if name.endswith("_eur") else "",
+                unit=CURRENCY if "_amount_" in name else "",
                 nullable=True,
             )
             for name, (theirs, dtype) in _SOURCE_WINDOWS.items()
@@ -82,6 +89,9 @@ CONTRACT = Contract(
 )
 """What records promise. ``upstream_*`` columns come with the public data only; ``derive_features`` prefers them."""
 
+
+LARGEST_AMOUNT = 1e9
+"""What `max_amount` and requests may say at most, in any currency: squares of cents below it have exact sums."""
 
 _OFFICIAL_WEEK = 7
 """Days of training, of delay and of test in the handbook, chapter 3."""
@@ -123,7 +133,7 @@ class PeriodParameters(Parameters):
         return timedelta(days=self.train_days + self.delay_days + self.test_days)
 
 
-class IngestParameters(TableSourceParameters):
+class IngestParameters(FurtherSourceParameters):
     """Where transactions come from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")
@@ -135,7 +145,10 @@ class IngestParameters(TableSourceParameters):
     periods: PeriodParameters = Field(
         PeriodParameters(), description="The split; public data bring all but `valid_days` along."
     )
-    max_amount_eur: float = Field(100_000.0, gt=0, description="Larger amounts are absurd and are rejected.")
+    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="What amounts are in, as its code of ISO 4217.")
+    max_amount: float = Field(
+        100_000.0, gt=0, le=LARGEST_AMOUNT, description="Larger amounts are absurd and are rejected; in `currency`."
+    )
 
     @model_validator(mode="after")
     def _fit_the_periods(self) -> IngestParameters:
@@ -144,6 +157,9 @@ class IngestParameters(TableSourceParameters):
                 f"simulation.n_days ({self.simulation.n_days}) is shorter than the {self.periods.total.days} days of"
                 " periods.train_days, delay_days and test_days"
             )
+        with_further_columns(CONTRACT, self)  # refuses names that are taken
+        if self.source == "public" and self.currency != "EUR":
+            raise ValueError(f"the public amounts are in EUR, not in {self.currency}")
         if self.source == "public" and self.periods.valid_days >= _OFFICIAL_WEEK:
             raise ValueError(f"periods.valid_days must be less than the official {_OFFICIAL_WEEK} days of training")
         return self
@@ -165,11 +181,13 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
     """
     match params.source:
         case "simulated":
-            return assign_split(simulate(params.simulation), params.periods)
+            records = assign_split(simulate(params.simulation), params.periods)
         case "public":
-            return _public(params)
+            records = _public(params)
         case "own":
-            return _own(params)
+            records = _own(params)
+    brought = pl.col("currency") if "currency" in records.columns else pl.lit(None, dtype=pl.String)
+    return records.with_columns(brought.fill_null(params.currency).alias("currency"))
 
 
 def assign_split(records: pl.DataFrame, periods: PeriodParameters, end: datetime | None = None) -> pl.DataFrame:
@@ -246,6 +264,22 @@ _HANDBOOK = _Facts(
 """25 July to 14 August 2018 of https://github.com/Fraud-Detection-Handbook/simulated-data-transformed."""
 
 
+_NUMBERS: dict[str, pl.DataType] = {"int64": pl.Int64(), "float64": pl.Float64()}
+_PUBLIC_SCHEMA = pl.Schema(
+    {
+        "transaction_id": pl.String(),
+        "event_time": pl.Datetime("us", "UTC"),
+        "customer_id": pl.String(),
+        "terminal_id": pl.String(),
+        "amount": pl.Float64(),
+        "is_fraud": pl.Boolean(),
+        "fraud_scenario": pl.Int64(),
+        **{name: _NUMBERS[dtype] for name, (_, dtype) in _SOURCE_WINDOWS.items()},
+    }
+)
+"""Of the converted data set."""
+
+
 def expectations(params: IngestParameters) -> list[gxe.Expectation]:
     """Returns what records must look like beyond the contract, which the spine checks (columns, types, key, nulls).
 
@@ -260,13 +294,13 @@ def expectations(params: IngestParameters) -> list[gxe.Expectation]:
     begin, end, shares = _plausible(params)
     # A date of the present would make two reports on the same file differ.
     until = "on the day of the run at the latest" if params.source == "own" else f"before {end:%Y-%m-%d %H:%M}"
-    identifiers = ("transaction_id", "customer_id", "terminal_id")
     return [
         gxe.ExpectColumnValuesToBeBetween(
-            column="amount_eur",
+            column="amount",
             min_value=0,
-            max_value=params.max_amount_eur,
-            description=f"An amount is not negative (0 is a card check) and at most {params.max_amount_eur:,.0f} EUR.",
+            max_value=params.max_amount,
+            description=f"An amount is not negative (0 is a card check) and at most {params.max_amount:,.0f}"
+            f" {params.currency}.",
         ),
         gxe.ExpectColumnValuesToBeBetween(
             column="event_time",
@@ -275,11 +309,10 @@ def expectations(params: IngestParameters) -> list[gxe.Expectation]:
             strict_max=True,
             description=f"A transaction happens from {begin:%Y-%m-%d %H:%M} on and {until} (UTC).",
         ),
-        *(
-            gxe.ExpectColumnValuesToBeBetween(
-                column=name, min_value=0, description=f"Identifiers count from 0; '{name}' is not negative."
-            )
-            for name in identifiers
+        gxe.ExpectColumnValuesToBeInSet(
+            column="currency",
+            value_set=[params.currency],
+            description=f"All amounts are in {params.currency} (ingest.currency): sums over currencies mean nothing.",
         ),
         gxe.ExpectColumnDistinctValuesToContainSet(
             column="is_fraud",
@@ -316,7 +349,8 @@ def _tomorrow() -> datetime:
 
 def _own(params: IngestParameters) -> pl.DataFrame:
     """The user's transactions in the file's order; a ``split`` that they bring is kept."""
-    records = read_own_source(params, CONTRACT, params.timezone)
+    contract = with_further_columns(CONTRACT, params)
+    records = read_own_source(params, contract, params.timezone, optional=params.further_columns)
     if "split" in records.columns:
         return records
     # A wrong date in the future must not move the test weeks there; validation rejects its row.
@@ -340,7 +374,10 @@ def _converted_once(dataset: str, path: Path) -> pl.DataFrame:
     """Reads the data set from Parquet, after converting its pickles where that has not been done."""
     if path.exists():
         try:
-            return pl.read_parquet(path)
+            table = pl.read_parquet(path)
+            if table.schema == _PUBLIC_SCHEMA:
+                return table
+            logger.info("%s was converted by another version of this code; converting the data set again", path)
         except pl.exceptions.PolarsError as error:
             logger.warning("%s is damaged (%s); converting the data set again", path, error)
     table = _read_pickles(dataset)
@@ -354,18 +391,17 @@ def _read_pickles(dataset: str) -> pl.DataFrame:
     from pipelines.fraud_detection.pandas_pickle import read_dataframe
 
     days = [read_dataframe(path) for path in sorted(fetch(dataset).rglob("*.pkl"))]
-    dtypes: dict[str, Any] = {"int64": pl.Int64, "float64": pl.Float64}
     table: pl.DataFrame = pl.concat(days).select(
-        pl.col("TRANSACTION_ID").cast(pl.Int64).alias("transaction_id"),
+        pl.col("TRANSACTION_ID").cast(pl.Int64).cast(pl.String).alias("transaction_id"),
         pl.col("TX_DATETIME").cast(pl.Datetime("us")).dt.replace_time_zone("UTC").alias("event_time"),
-        pl.col("CUSTOMER_ID").cast(pl.Int64).alias("customer_id"),
-        pl.col("TERMINAL_ID").cast(pl.Int64).alias("terminal_id"),
-        pl.col("TX_AMOUNT").cast(pl.Float64).alias("amount_eur"),
+        pl.col("CUSTOMER_ID").cast(pl.Int64).cast(pl.String).alias("customer_id"),
+        pl.col("TERMINAL_ID").cast(pl.Int64).cast(pl.String).alias("terminal_id"),
+        pl.col("TX_AMOUNT").cast(pl.Float64).alias("amount"),
         (pl.col("TX_FRAUD") == 1).alias("is_fraud"),
         pl.col("TX_FRAUD_SCENARIO").cast(pl.Int64).alias("fraud_scenario"),
-        *(pl.col(theirs).cast(dtypes[dtype]).alias(name) for name, (theirs, dtype) in _SOURCE_WINDOWS.items()),
+        *(pl.col(theirs).cast(_PUBLIC_SCHEMA[name]).alias(name) for name, (theirs, _) in _SOURCE_WINDOWS.items()),
     )
-    return table.sort("event_time", "transaction_id")
+    return table.sort("event_time", *in_order("transaction_id"))
 
 
 def _check_facts(records: pl.DataFrame, facts: _Facts, path: Path) -> None:

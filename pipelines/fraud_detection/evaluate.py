@@ -20,7 +20,6 @@ HANDBOOK_CARDS = 100
 """Cards per day of the handbook's card precision; the published values are for 100."""
 
 _CALIBRATION_BINS = 20
-_FLOOR_STEP_EUR = 20.0
 _FLOOR_STEPS = 20
 
 
@@ -36,12 +35,12 @@ def predict(model: FraudModel, examples: pl.DataFrame) -> pl.DataFrame:
         ``network_logit`` (log-odds, float64), ``is_alert`` (whether the score reaches the model's threshold) and
         ``reasons`` (in words, separated by ``"; "``; empty where there is no alert).
     """
-    inputs = model_inputs(examples)
+    inputs = model_inputs(examples, model.params.further)
     answers = answers_of(model, inputs)
     threshold = model.params.alert.threshold
     is_alert = answers.probability >= (0.5 if threshold is None else threshold)
     words = np.full(len(is_alert), "", dtype=object)
-    words[is_alert] = reasons(model.booster, Inputs(inputs.columns[is_alert], inputs.sequence[is_alert]))
+    words[is_alert] = reasons(model.booster, Inputs(inputs.columns[is_alert], inputs.sequence[is_alert]), model.params)
     return pl.DataFrame(
         {
             "score": answers.probability,
@@ -63,8 +62,9 @@ def score(rows: pl.DataFrame, params: ScoreParameters) -> dict[str, float]:
     Returns:
         ``average_precision``, ``roc_auc``; ``card_precision_at_100`` (the handbook's); ``recall_at_budget`` (share of
         frauds on cards that are alerted at the alert budget or already blocked); ``log_loss``, ``brier_score``,
-        ``expected_calibration_error``; at the alert budget ``cost_eur_per_1000_transactions``, ``saved_cost_share``
-        (against no model at all) and ``recall_<scenario>``. NaN where the rows cannot answer.
+        ``expected_calibration_error``; at the alert budget ``cost_per_1000_transactions`` (in the currency of
+        the amounts), ``saved_cost_share`` (against no model at all) and ``recall_<scenario>``. NaN where the rows
+        cannot answer.
     """
     is_fraud, probability = rows["is_fraud"].to_numpy(), rows["score"].to_numpy()
     ranking = {
@@ -101,21 +101,24 @@ def _scenario_recalls(rows: pl.DataFrame, alerts: Alerts) -> dict[str, float]:
 
 
 def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
-    """Returns the trivial rule: as suspicious as transactions of its amount (in steps of 20 EUR) were in training.
+    """Returns the trivial rule: as suspicious as transactions of its amount were in training, in 20 steps.
 
-    From a share of frauds that falls with the amount nothing is believed: a step's share is at least that of the step
-    below.
+    A step is 0.4 of the median amount of training, to one digit (20 EUR for the public data), so that the rule is the
+    same in every currency. From a share of frauds that falls with the amount nothing is believed: a step's share is at
+    least that of the step below.
 
     Args:
-        train: Has ``amount_eur``, ``is_fraud``.
-        test: Has ``amount_eur``.
+        train: Has ``amount``, ``is_fraud``.
+        test: Has ``amount``.
 
     Returns:
         The columns of :func:`predict`.
     """
+    median = float(np.median(train["amount"].to_numpy())) or 1.0
+    width = float(f"{0.4 * median:.0e}")
 
     def step(rows: pl.DataFrame) -> NDArray[np.int64]:
-        return np.minimum(rows["amount_eur"].to_numpy() // _FLOOR_STEP_EUR, _FLOOR_STEPS).astype(np.int64)
+        return np.minimum(rows["amount"].to_numpy() // width, _FLOOR_STEPS).astype(np.int64)
 
     counts = np.bincount(step(train), minlength=_FLOOR_STEPS + 1)
     frauds = np.bincount(step(train), weights=train["is_fraud"].to_numpy(), minlength=_FLOOR_STEPS + 1)

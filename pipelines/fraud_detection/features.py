@@ -23,7 +23,9 @@ from pydantic import Field
 from modelyard.errors import ConfigurationError
 from modelyard.feature_store.schema import Feature, FeatureDtype, FeatureView
 from modelyard.parameters import Parameters
+from modelyard.records import CURRENCY
 from pipelines.fraud_detection.data import WINDOWS_DAYS
+from pipelines.fraud_detection.identifiers import IDENTIFIER, in_order
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -51,9 +53,9 @@ _Row = tuple[str, FeatureDtype, str, str]
 # Name, dtype, unit, description; {days} stands for each of the windows.
 _CUSTOMER: tuple[_Row, ...] = (
     ("customer_tx_count_{days}d", "int64", "", "Transactions of the customer in the last {days} days."),
-    ("customer_amount_mean_{days}d_eur", "float64", "EUR", "Mean amount in the last {days} days."),
-    ("customer_amount_std_30d_eur", "float64", "EUR", "Sample standard deviation of amounts in 30 days; 0 for one."),
-    ("customer_amount_max_30d_eur", "float64", "EUR", "Largest amount in the last 30 days."),
+    ("customer_amount_mean_{days}d", "float64", CURRENCY, "Mean amount in the last {days} days."),
+    ("customer_amount_std_30d", "float64", CURRENCY, "Sample standard deviation of amounts in 30 days; 0 for one."),
+    ("customer_amount_max_30d", "float64", CURRENCY, "Largest amount in the last 30 days."),
     ("customer_amount_ratio_30d", "float64", "", "Latest amount over the mean of the others in 30 days, else 1."),
     ("customer_tx_count_1h", "int64", "", "Transactions of the customer in the last hour."),
     ("customer_days_since_previous", "float64", "d", "From the transaction before to the latest, at most 60 days."),
@@ -61,7 +63,7 @@ _CUSTOMER: tuple[_Row, ...] = (
     ("customer_new_terminal_count_7d", "int64", "", "Transactions in 7 days at terminals it had never used before."),
     ("customer_known_fraud_count_30d", "int64", "", "Frauds of the customer in 30 days ending one label delay ago."),
     ("customer_recent_length", "int64", "", "How many entries of the lists below are real; these are the last ones."),
-    ("customer_recent_amounts_eur", "float32_list", "EUR", "Latest amounts, oldest first; padded with 0 in front."),
+    ("customer_recent_amounts", "float32_list", CURRENCY, "Latest amounts, oldest first; padded with 0 in front."),
     ("customer_recent_ages_h", "float32_list", "h", "How long before the latest one each happened; padding is 0."),
     ("customer_recent_hours_of_day", "float32_list", "h", "Time of day (UTC, 0 to 24) of each; padding is 0."),
     ("customer_recent_terminal_uses", "float32_list", "", "`customer_terminal_uses` at each; padding is 0."),
@@ -81,7 +83,7 @@ _TERMINAL: tuple[_Row, ...] = (
     ),
     ("terminal_activity_1h", "int64", "", "Transactions at the terminal in the last hour."),
     ("terminal_activity_1d", "int64", "", "Transactions at the terminal in the last day."),
-    ("terminal_amount_mean_1h_eur", "float64", "EUR", "Mean amount at the terminal in the last hour."),
+    ("terminal_amount_mean_1h", "float64", CURRENCY, "Mean amount at the terminal in the last hour."),
 )
 
 
@@ -97,7 +99,7 @@ FEATURE_VIEWS = (
     FeatureView(
         name="customer_spending",
         entity="customer_id",
-        entity_dtype="int64",
+        entity_dtype=IDENTIFIER,
         ttl=None,
         description="How a customer spends, at each of its transactions and including it.",
         features=_features(_CUSTOMER),
@@ -105,7 +107,7 @@ FEATURE_VIEWS = (
     FeatureView(
         name="terminal_risk",
         entity="terminal_id",
-        entity_dtype="int64",
+        entity_dtype=IDENTIFIER,
         ttl=None,
         description="What is known about a terminal at each transaction there; labels are one delay old.",
         features=_features(_TERMINAL),
@@ -121,7 +123,7 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
     of their source (``upstream_*``, not null), these replace ours: the source has seen the time before our first day.
 
     Args:
-        records: Columns ``transaction_id``, ``event_time``, ``customer_id``, ``terminal_id``, ``amount_eur``,
+        records: Columns ``transaction_id``, ``event_time``, ``customer_id``, ``terminal_id``, ``amount``,
             ``is_fraud``, in any order of rows; never changed. ``label_delay_days``, if there, is the split's.
         params: See :class:`FeatureParameters`.
 
@@ -133,10 +135,13 @@ def derive_features(records: pl.DataFrame, params: FeatureParameters) -> dict[st
         ConfigurationError: The records were split for labels that are known after another delay.
     """
     _check_delay(records, params)
-    needed = ("transaction_id", "event_time", "customer_id", "terminal_id", "amount_eur", "is_fraud")
+    needed = ("transaction_id", "event_time", "customer_id", "terminal_id", "amount", "is_fraud")
+    # Sorting and grouping compare the codes of an Enum, not text; its categories are in the order of text.
+    codes = {name: pl.Enum(records[name].unique().sort()) for name in ("customer_id", "terminal_id")}
     records = (
         records.select(*needed, cs.starts_with("upstream_"))
-        .sort("event_time", "transaction_id")
+        .cast(codes)  # type: ignore[arg-type]  # polars takes a mapping of names
+        .sort("event_time", *in_order("transaction_id"))
         .with_columns(
             pl.int_range(pl.len()).alias("row"),
             pl.int_range(pl.len()).over("customer_id", "terminal_id").alias("terminal_uses"),
@@ -198,7 +203,7 @@ class _Timeline:
         """Sorts ``records``, which are sorted by time and transaction, by ``entity``."""
         frame = records.sort(entity, maintain_order=True)
         times = frame["event_time"].to_physical().to_numpy()
-        entities = frame[entity].to_numpy()
+        entities = frame[entity].to_physical().to_numpy()
         is_new = np.ones(len(times), dtype=bool)
         is_new[1:] = entities[1:] != entities[:-1]
         begins = np.maximum.accumulate(np.where(is_new, np.arange(len(times)), 0))
@@ -254,7 +259,7 @@ def _terminal_risk(line: _Timeline, params: FeatureParameters) -> pl.DataFrame:
     cents = _cumulated(_cents(line.frame))
     columns["terminal_activity_1h"] = ends - hour
     columns["terminal_activity_1d"] = ends - line.ends_before(_DAY_US)
-    columns["terminal_amount_mean_1h_eur"] = (cents[ends] - cents[hour]) / (ends - hour) / 100
+    columns["terminal_amount_mean_1h"] = (cents[ends] - cents[hour]) / (ends - hour) / 100
     return _with_source_windows(line, columns)
 
 
@@ -262,23 +267,23 @@ def _customer_spending(line: _Timeline, params: FeatureParameters) -> pl.DataFra
     """The columns of ``customer_spending`` at each of the customers' moments."""
     ends = line.last + 1
     amounts = _cents(line.frame)
-    cents, squares = _cumulated(amounts), _cumulated(amounts * amounts)
+    cents = _cumulated(amounts)
     columns: dict[str, Integers | Floats | pl.Series] = {}
     for days in WINDOWS_DAYS:
         starts = line.ends_before(days * _DAY_US)
         count, total = ends - starts, cents[ends] - cents[starts]
         columns[f"customer_tx_count_{days}d"] = count
-        columns[f"customer_amount_mean_{days}d_eur"] = total / count / 100
+        columns[f"customer_amount_mean_{days}d"] = total / count / 100
         if days == 7:
             first_uses = _cumulated((line.frame["terminal_uses"] == 0).cast(pl.Int64).to_numpy())
             columns["customer_new_terminal_count_7d"] = first_uses[ends] - first_uses[starts]
     # The last window of the loop, 30 days, also gives the spread.
-    spread = (squares[ends] - squares[starts]) * count.astype(np.float64) - total.astype(np.float64) ** 2
-    columns["customer_amount_std_30d_eur"] = (
+    spread = _sums_of_squares(amounts, starts, ends) * count - total.astype(np.float64) ** 2
+    columns["customer_amount_std_30d"] = (
         np.sqrt(np.maximum(spread, 0) / np.maximum(count * (count - 1), 1).astype(np.float64)) / 100
     )
     latest = amounts[line.last]
-    columns["customer_amount_max_30d_eur"] = _windowed_maximum(amounts, starts, ends) / 100
+    columns["customer_amount_max_30d"] = _windowed_maximum(amounts, starts, ends) / 100
     others = (total - latest) / np.maximum(count - 1, 1)
     columns["customer_amount_ratio_30d"] = np.where(others > 0, latest / np.where(others > 0, others, 1), 1.0)
     columns["customer_tx_count_1h"] = ends - line.ends_before(_HOUR_US)
@@ -314,7 +319,7 @@ def _recent(line: _Timeline, length: int) -> dict[str, pl.Series]:
     hours_of_day = (line.times % _DAY_US / _HOUR_US).astype(np.float32)
     return {
         "customer_recent_length": pl.Series(lengths),
-        "customer_recent_amounts_eur": _lists(latest(column("amount_eur"))),
+        "customer_recent_amounts": _lists(latest(column("amount"))),
         "customer_recent_ages_h": _lists(ages),
         "customer_recent_hours_of_day": _lists(latest(hours_of_day)),
         "customer_recent_terminal_uses": _lists(latest(column("terminal_uses"))),
@@ -333,16 +338,29 @@ def _with_source_windows(line: _Timeline, columns: dict[str, Any]) -> pl.DataFra
 
 
 def _finish(view: FeatureView, frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.select(view.entity, "event_time", *(feature.name for feature in view.features))
+    return frame.select(pl.col(view.entity).cast(pl.String), "event_time", *(feature.name for feature in view.features))
 
 
 def _cents(frame: pl.DataFrame) -> Integers:
-    return (frame["amount_eur"] * 100).round().cast(pl.Int64).to_numpy()
+    return (frame["amount"] * 100).round().cast(pl.Int64).to_numpy()
 
 
 def _cumulated(values: Integers) -> Integers:
     """Sums of the first 0, 1, ..., N values; shape (N + 1,)."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(values)])
+
+
+def _sums_of_squares(values: Integers, starts: Integers, ends: Integers) -> Floats:
+    """Sum of squares of each slice ``values[start:end]``, exact until the last step, also beyond 2^63.
+
+    With x = 2^20 a + b, x^2 = 2^40 a^2 + 2^20 (2ab) + b^2.
+    """
+    high, low = values >> 20, values & ((1 << 20) - 1)
+    sums = np.zeros(len(starts))
+    for part, factor in ((high * high, 2.0**40), (2 * high * low, 2.0**20), (low * low, 1.0)):
+        cumulated = _cumulated(part)
+        sums += factor * (cumulated[ends] - cumulated[starts])
+    return sums
 
 
 def _windowed_maximum(values: Integers, starts: Integers, ends: Integers) -> Integers:

@@ -44,15 +44,15 @@ def figures(rows: pl.DataFrame, model: FraudModel) -> dict[str, Figure]:
     """
     return {
         "precision_recall": _precision_recall(rows),
-        "cost_by_budget": _cost_by_budget(rows),
+        "cost_by_budget": _cost_by_budget(rows, model.params.currency),
         "reliability": _reliability(rows),
-        "importance": importance(gain_shares(model.booster, list(input_columns()))),
+        "importance": importance(gain_shares(model.booster, list(input_columns(model.params.further)))),
         "scores_by_scenario": _scores_by_scenario(rows),
     }
 
 
 def _precision_recall(rows: pl.DataFrame) -> Figure:
-    names = {"score": "blend", "booster_logit": "trees", "network_logit": "network", "amount_eur": "by amount"}
+    names = {"score": "blend", "booster_logit": "trees", "network_logit": "network", "amount": "by amount"}
     figure, (place,) = axes()
     precision_recall(place, rows["is_fraud"].to_numpy(), {name: rows[key].to_numpy() for key, name in names.items()})
     place.set(xlabel="share of the frauds found", ylabel="share of frauds among those flagged")
@@ -60,24 +60,24 @@ def _precision_recall(rows: pl.DataFrame) -> Figure:
     return figure
 
 
-def _cost_by_budget(rows: pl.DataFrame) -> Figure:
+def _cost_by_budget(rows: pl.DataFrame, currency: str) -> Figure:
     params = ScoreParameters()
 
     def cost_of(ranked: pl.DataFrame) -> list[float]:
         cards = card_days(ranked)
         alerts = [raise_alerts(cards, budget) for budget in _BUDGETS]
-        return [costs(rows, raised, params)["cost_eur_per_1000_transactions"] for raised in alerts]
+        return [costs(rows, raised, params)["cost_per_1000_transactions"] for raised in alerts]
 
-    ours, trivial = cost_of(rows), cost_of(rows.with_columns(score=rows["amount_eur"]))
+    ours, trivial = cost_of(rows), cost_of(rows.with_columns(score=rows["amount"]))
     figure, (place,) = axes()
     place.plot(_BUDGETS, ours, color=COLOURS[0], marker="o", markersize=4, label="model")
     place.plot(_BUDGETS, trivial, ":", color=MUTED, marker="o", markersize=3, label="largest amounts")
     place.axhline(ours[0], color=MUTED, linewidth=1)
     place.annotate("no alerts", (_BUDGETS[-1], ours[0]), ha="right", va="bottom", color=MUTED)
-    place.set(xlabel="cards looked at in a day", ylabel="EUR per 1000 transactions", ylim=(0, None))
+    place.set(xlabel="cards looked at in a day", ylabel=f"{currency} per 1000 transactions", ylim=(0, None))
     place.set_title("Cost of fraud and of its prevention")
     place.annotate(
-        f"alert {params.alert_cost_eur:g} EUR, missed fraud its amount + {params.fraud_fee_eur:g} EUR",
+        f"alert {params.alert_cost:g} {currency}, missed fraud its amount + {params.fraud_fee:g} {currency}",
         (0.02, 0.03),
         xycoords="axes fraction",
         color=MUTED,

@@ -31,7 +31,7 @@ from pipelines.fraud_detection.world import (
     LARGE_SCALE,
     SPREE_S,
     STOLEN_CAMPAIGN_S,
-    TINY_EUR,
+    TINY,
     WEEKDAY_FACTORS,
     SimulationParameters,
     World,
@@ -132,7 +132,7 @@ def _fraud_share(world: World, drawn: pl.DataFrame, is_known: NDArray[np.bool_],
     enlarged = purchases * _amount_density(amount, means * factors)
     excess = (amount / large_from - 1) / LARGE_SCALE
     large = purchases * np.where(excess >= 0, np.exp(-np.maximum(excess, 0)) / (large_from * LARGE_SCALE), 0)
-    tiny_from, tiny_to = (end * world.tiny_factors(second) for end in TINY_EUR)
+    tiny_from, tiny_to = (end * world.tiny_factors(second) for end in TINY)
     tiny = np.where((amount >= tiny_from) & (amount <= tiny_to), 1 / (tiny_to - tiny_from), 0)
 
     at_terminal = params.terminal_strength * np.where(is_known[0], 1, unknown[0])
@@ -174,7 +174,7 @@ def _purchase_rates(world: World, drawn: pl.DataFrame) -> Floats:
 
 
 def _amount_density(amount: Floats, means: Floats) -> Floats:
-    """Gamma density of ``AMOUNT_SHAPE`` with the given means, per EUR."""
+    """Gamma density of ``AMOUNT_SHAPE`` with the given means."""
     import math
 
     scaled = amount * AMOUNT_SHAPE / means

@@ -19,6 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.errors import DataContractError
+from modelyard.tasks.further_inputs import FurtherInput, further_expressions, with_further_inputs
 from pipelines.fraud_detection.data import WINDOWS_DAYS
 from pipelines.fraud_detection.features import time_flags
 
@@ -52,9 +53,9 @@ class LabelledInputs(NamedTuple):
     is_fraud: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, examples: pl.DataFrame) -> LabelledInputs:
+    def of(cls, examples: pl.DataFrame, further: tuple[FurtherInput, ...] = ()) -> LabelledInputs:
         """Derives the inputs of ``examples`` and takes their labels."""
-        return cls(model_inputs(examples), examples["is_fraud"].to_numpy())
+        return cls(model_inputs(examples, further), examples["is_fraud"].to_numpy())
 
 
 class InputColumn(NamedTuple):
@@ -63,7 +64,7 @@ class InputColumn(NamedTuple):
     Args:
         value: Over the columns of the examples.
         topic: What it is about; columns of one topic are one reason.
-        text: What a person reads; ``{}`` takes the number.
+        text: What a person reads; ``{}`` takes the number, ``{currency}`` what amounts are in.
         number: From the column's value to that number.
     """
 
@@ -73,34 +74,51 @@ class InputColumn(NamedTuple):
     number: Callable[[float], float | str] = float
 
 
-def model_inputs(examples: pl.DataFrame) -> Inputs:
+def model_inputs(examples: pl.DataFrame, further: tuple[FurtherInput, ...] = ()) -> Inputs:
     """Derives what the models see; no row depends on another.
 
     Args:
-        examples: ``event_time``, ``amount_eur`` and all features; a feature may be null.
+        examples: ``event_time``, ``amount`` and all features; a feature may be null. Further columns may be missing.
+        further: Those that the model was trained with.
 
     Raises:
         DataContractError: There are no rows.
     """
     if not examples.height:
         raise DataContractError("There are no transactions to look at.", where="examples")
-    flagged = examples.hstack(time_flags(examples))
+    flagged = with_further_inputs(examples.hstack(time_flags(examples)), further)
     columns = flagged.select(
-        column.value.cast(pl.Float32).fill_null(math.nan).alias(name) for name, column in input_columns().items()
+        column.value.cast(pl.Float32).fill_null(math.nan).alias(name) for name, column in input_columns(further).items()
     )
     return Inputs(columns=columns.to_numpy(order="c"), sequence=_sequence(examples))
 
 
 @cache
-def input_columns() -> dict[str, InputColumn]:
-    """Returns the derived columns by name."""
-    return {**_of_the_transaction(), **_of_the_customer(), **_of_the_terminal()}
+def input_columns(further: tuple[FurtherInput, ...] = ()) -> dict[str, InputColumn]:
+    """Returns the derived columns by name.
+
+    Args:
+        further: Further columns of the model, which come last.
+    """
+    return {**_of_the_transaction(), **_of_the_customer(), **_of_the_terminal(), **_further(further)}
+
+
+def _further(further: tuple[FurtherInput, ...]) -> dict[str, InputColumn]:
+    columns = {}
+    for name, (value, column, category) in further_expressions(further).items():
+        words, quoted = column.replace("_", " "), category.replace("{", "{{").replace("}", "}}")
+        columns[name] = (
+            InputColumn(value, words, f"{words} is {quoted}: {{}}", _yes_no)
+            if category
+            else InputColumn(value, words, f"{words}: {{:g}}")
+        )
+    return columns
 
 
 def _of_the_transaction() -> dict[str, InputColumn]:
     time = pl.col("event_time").dt
     return {
-        "log_amount": InputColumn(pl.col("amount_eur").log1p(), "amount", "the amount is {:.2f} EUR", math.expm1),
+        "log_amount": InputColumn(pl.col("amount").log1p(), "amount", "the amount is {:.2f} {currency}", math.expm1),
         "hour_of_day": InputColumn(time.hour() + time.minute() / 60, "time of day", "it happened at {:.0f} h (UTC)"),
         "is_night": InputColumn(pl.col("is_night"), "time of day", "during the night: {}", _yes_no),
         "is_weekend": InputColumn(pl.col("is_weekend"), "weekday", "at the weekend: {}", _yes_no),
@@ -108,9 +126,9 @@ def _of_the_transaction() -> dict[str, InputColumn]:
 
 
 def _of_the_customer() -> dict[str, InputColumn]:
-    amount = pl.col("amount_eur")
+    amount = pl.col("amount")
     count = {days: pl.col(f"customer_tx_count_{days}d") for days in WINDOWS_DAYS}
-    total = {days: count[days] * pl.col(f"customer_amount_mean_{days}d_eur") for days in WINDOWS_DAYS}
+    total = {days: count[days] * pl.col(f"customer_amount_mean_{days}d") for days in WINDOWS_DAYS}
     others = {days: _ratio(total[days] - amount, count[days] - 1) for days in WINDOWS_DAYS}
     before = {
         days: _ratio(total[longer] - total[days], count[longer] - count[days]) for days, longer in ((1, 7), (7, 30))
@@ -133,7 +151,7 @@ def _of_the_customer() -> dict[str, InputColumn]:
             for name, (reference, words) in usual.items()
         },
         "log_mean_30d": InputColumn(
-            others[30].log1p(), "customer", "the customer's mean amount of 30 days is {:.2f} EUR", math.expm1
+            others[30].log1p(), "customer", "the customer's mean amount of 30 days is {:.2f} {currency}", math.expm1
         ),
         "log_mean_7d_over_before": InputColumn(
             _log_ratio(others[7], before[7]),
@@ -207,9 +225,9 @@ def _of_the_terminal() -> dict[str, InputColumn]:
             pl.col("terminal_activity_1d"), "terminal's activity", "transactions at the terminal in a day: {:.0f}"
         ),
         "log_terminal_amount_mean_1h": InputColumn(
-            pl.col("terminal_amount_mean_1h_eur").log1p(),
+            pl.col("terminal_amount_mean_1h").log1p(),
             "terminal's activity",
-            "mean amount at the terminal in an hour: {:.2f} EUR",
+            "mean amount at the terminal in an hour: {:.2f} {currency}",
             math.expm1,
         ),
     }
@@ -222,7 +240,7 @@ def _yes_no(value: float) -> str:
 def _earlier_amounts() -> pl.Expr:
     """The amounts before the current one, without padding; null where there are none."""
     length = pl.col("customer_recent_length")
-    real = pl.col("customer_recent_amounts_eur").list.tail(length)
+    real = pl.col("customer_recent_amounts").list.tail(length)
     return pl.when(length > 1).then(real.list.head(length - 1))
 
 
@@ -232,7 +250,7 @@ def _ratio(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
 
 
 def _log_ratio(amount: pl.Expr, reference: pl.Expr) -> pl.Expr:
-    """Logarithm of a ratio of amounts; one euro on both sides keeps cents from looking like large factors."""
+    """Logarithm of a ratio of amounts; one unit on both sides keeps cents from looking like large factors."""
     return ((amount + 1) / (reference + 1)).log()
 
 
@@ -244,20 +262,20 @@ def _sequence(examples: pl.DataFrame) -> Floats:
     """
     recent = {
         name: _matrix(examples, f"customer_recent_{name}")
-        for name in ("amounts_eur", "ages_h", "hours_of_day", "terminal_uses", "terminal_risks_7d")
+        for name in ("amounts", "ages_h", "hours_of_day", "terminal_uses", "terminal_risks_7d")
     }
-    amounts = recent["amounts_eur"]
+    amounts = recent["amounts"]
     n_rows, length = amounts.shape
     lengths = examples["customer_recent_length"].fill_null(0).to_numpy().astype(np.int64)
     is_real = np.arange(length) >= length - lengths[:, None]
     others = examples.select(
         _ratio(
-            (pl.col("customer_tx_count_30d") * pl.col("customer_amount_mean_30d_eur")) - pl.col("amount_eur"),
+            (pl.col("customer_tx_count_30d") * pl.col("customer_amount_mean_30d")) - pl.col("amount"),
             pl.col("customer_tx_count_30d") - 1,
-        ).fill_null(pl.col("amount_eur"))
+        ).fill_null(pl.col("amount"))
     ).to_series()
     log_amounts, log_current, log_mean = (
-        np.log1p(values) for values in (amounts, examples["amount_eur"].to_numpy()[:, None], others.to_numpy()[:, None])
+        np.log1p(values) for values in (amounts, examples["amount"].to_numpy()[:, None], others.to_numpy()[:, None])
     )
     angle = recent["hours_of_day"] * (2 * np.pi / 24)
     steps = (

@@ -19,6 +19,7 @@ from modelyard.model_files import load_booster, load_network, load_parameters, s
 from modelyard.parameters import Parameters
 from modelyard.tasks.boosting import BoosterParameters, booster_logits
 from modelyard.tasks.calibration import sigmoid
+from modelyard.tasks.further_inputs import FurtherInput
 from modelyard.training.parameters import LoopParameters
 from pipelines.fraud_detection.inputs import STEP_NUMBERS, Inputs, input_columns
 
@@ -81,6 +82,12 @@ class FitParameters(Parameters):
     network: NetworkParameters = Field(NetworkParameters(), description="The network.")
     blend: BlendParameters = Field(BlendParameters(), description="How both become one probability.")
     alert: AlertParameters = Field(AlertParameters(), description="When there is an alert.")
+    further: tuple[FurtherInput, ...] = Field(
+        (), description="Further columns of own data, as the training rows have them; they fill it in."
+    )
+    currency: str = Field(
+        "EUR", pattern=r"^[A-Z]{3}$", description="What reasons and figures state amounts in; the training rows say it."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +151,7 @@ def probabilities(trees: Floats, network: Floats, params: BlendParameters) -> Fl
     return sigmoid(slope * blended(trees, network, share) + intercept)
 
 
-def reasons(booster: xgb.Booster, inputs: Inputs) -> list[str]:
+def reasons(booster: xgb.Booster, inputs: Inputs, params: FitParameters) -> list[str]:
     """Returns why each transaction is suspicious: at most three topics that raise the trees' log-odds, in words.
 
     A topic weighs the sum of its columns' Shapley values; its strongest column gives the text. The network is not
@@ -153,6 +160,7 @@ def reasons(booster: xgb.Booster, inputs: Inputs) -> list[str]:
     Args:
         booster: The trees.
         inputs: Of N rows.
+        params: What amounts are in, and which further columns there are.
 
     Returns:
         For each row the reasons, strongest first, joined by ``"; "``; empty where nothing raises the odds.
@@ -162,37 +170,38 @@ def reasons(booster: xgb.Booster, inputs: Inputs) -> list[str]:
     if not len(inputs.columns):
         return []
     shares = booster.predict(xgb.DMatrix(inputs.columns), pred_contribs=True)[:, :-1]
-    return [_in_words(row, values) for row, values in zip(shares, inputs.columns, strict=True)]
+    return [_in_words(row, values, params) for row, values in zip(shares, inputs.columns, strict=True)]
 
 
-def _in_words(shares: NDArray[np.float32], values: NDArray[np.float32]) -> str:
+def _in_words(shares: NDArray[np.float32], values: NDArray[np.float32], params: FitParameters) -> str:
     weight: dict[str, float] = {}
     strongest: dict[str, tuple[float, str]] = {}
-    for column, share, value in zip(input_columns().values(), shares.tolist(), values.tolist(), strict=True):
+    columns = input_columns(params.further).values()
+    for column, share, value in zip(columns, shares.tolist(), values.tolist(), strict=True):
         if math.isnan(value):
             continue
         weight[column.topic] = weight.get(column.topic, 0.0) + share
         if share > strongest.get(column.topic, (0.0, ""))[0]:
-            strongest[column.topic] = (share, column.text.format(column.number(value)))
+            strongest[column.topic] = (share, column.text.format(column.number(value), currency=params.currency))
     topics = sorted((topic for topic in strongest if weight[topic] > 0), key=lambda topic: -weight[topic])
     return "; ".join(strongest[topic][1] for topic in topics[:_MAX_REASONS])
 
 
-def build_network(params: NetworkParameters, fraud_share: float = 0.5) -> CardNetwork:
+def build_network(params: FitParameters, fraud_share: float = 0.5) -> CardNetwork:
     """Returns the untrained network; its first weights are drawn from torch's generator.
 
     Args:
-        params: Its widths.
+        params: Its widths, and the further columns.
         fraud_share: Of the training rows; what it answers before it has learnt anything.
     """
     from pipelines.fraud_detection.network import CardNetwork
 
     return CardNetwork(
-        n_columns=len(input_columns()),
+        n_columns=len(input_columns(params.further)),
         n_numbers=STEP_NUMBERS,
-        width=params.width,
-        attention_dim=params.attention_dim,
-        dropout=params.dropout,
+        width=params.network.width,
+        attention_dim=params.network.attention_dim,
+        dropout=params.network.dropout,
         fraud_share=fraud_share,
     )
 
@@ -210,5 +219,5 @@ def load(folder: Path) -> FraudModel:
         ConfigurationError: The model was trained on other inputs than this version of the code derives.
     """
     params = load_parameters(folder, FitParameters)
-    network = load_network(folder, build_network(params.network))
+    network = load_network(folder, build_network(params))
     return FraudModel(params=params, booster=load_booster(folder), network=network)

@@ -23,7 +23,7 @@ from pipelines.fraud_detection.world import (
     HOUR_SPREAD_S,
     LARGE_SCALE,
     SPREE_S,
-    TINY_EUR,
+    TINY,
     WEEKDAY_FACTORS,
     SimulationParameters,
     World,
@@ -42,7 +42,7 @@ def simulate(params: SimulationParameters) -> pl.DataFrame:
     """Simulates transactions; the same parameters give the same table, to the bit.
 
     Returns:
-        ``transaction_id``, ``event_time``, ``customer_id``, ``terminal_id``, ``amount_eur``, ``is_fraud``,
+        ``transaction_id``, ``event_time``, ``customer_id``, ``terminal_id``, ``amount``, ``is_fraud``,
         ``fraud_scenario`` (index into :data:`SCENARIOS`), ordered by time.
     """
     world = build_world(params)
@@ -50,11 +50,11 @@ def simulate(params: SimulationParameters) -> pl.DataFrame:
     is_new = pl.Series(world.replaced_s[drawn["terminal"].to_numpy()] <= drawn["second"].to_numpy())
     start = datetime(params.start_date.year, params.start_date.month, params.start_date.day, tzinfo=UTC)
     return drawn.select(
-        pl.int_range(pl.len()).alias("transaction_id"),
+        pl.int_range(pl.len()).cast(pl.String).alias("transaction_id"),
         (pl.lit(start).cast(pl.Datetime("us", "UTC")) + pl.duration(seconds="second")).alias("event_time"),
-        pl.col("customer").alias("customer_id"),
-        (pl.col("terminal") + is_new.cast(pl.Int64) * params.n_terminals).alias("terminal_id"),
-        pl.col("amount").alias("amount_eur"),
+        pl.col("customer").cast(pl.String).alias("customer_id"),
+        (pl.col("terminal") + is_new.cast(pl.Int64) * params.n_terminals).cast(pl.String).alias("terminal_id"),
+        "amount",
         (pl.col("scenario") > 0).alias("is_fraud"),
         pl.col("scenario").alias("fraud_scenario"),
     )
@@ -65,7 +65,7 @@ def draw(world: World) -> pl.DataFrame:
 
     Returns:
         ``second`` (from the first day), ``customer``, ``terminal`` (its place, which outlives a replacement),
-        ``amount`` (EUR, cents), ``scenario``; ordered by ``second``.
+        ``amount`` (in hundredths), ``scenario``; ordered by ``second``.
     """
     rng = np.random.default_rng([world.params.seed, 1])
     kinds = (_purchases(world, rng), _card_testing(world, rng), _cloned_cards(world, rng))
@@ -107,7 +107,7 @@ def _card_testing(world: World, rng: np.random.Generator) -> pl.DataFrame:
     n = int(sizes.sum())
     second = np.repeat(world.bursts.starts_s, sizes) + rng.integers(0, BURST_S, n)
     customer = rng.integers(0, world.params.n_customers, n)
-    amount = rng.uniform(*TINY_EUR, n) * world.tiny_factors(second)
+    amount = rng.uniform(*TINY, n) * world.tiny_factors(second)
     return _table(second, customer, np.repeat(world.bursts.keys, sizes), amount, np.full(n, 4))
 
 

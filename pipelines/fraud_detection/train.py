@@ -17,11 +17,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from modelyard.own_data.further_columns import further_names
 from modelyard.project import FitRun
 from modelyard.tasks.boosting import booster_logits, fit_booster, format_metric
 from modelyard.tasks.calibration import platt
 from modelyard.tasks.classification import learnable_splits
+from modelyard.tasks.further_inputs import learn_further_inputs
 from modelyard.tasks.ranking import average_precision
+from pipelines.fraud_detection.data import CONTRACT
+from pipelines.fraud_detection.features import FEATURE_VIEWS
 from pipelines.fraud_detection.inputs import LabelledInputs
 from pipelines.fraud_detection.model import (
     AlertParameters,
@@ -66,7 +70,11 @@ def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> FraudMode
         DataContractError: The training rows hold no frauds, or nothing else.
     """
     train_rows, valid_rows = learnable_splits(examples, "is_fraud")
-    train, valid = LabelledInputs.of(train_rows), LabelledInputs.of(valid_rows) if valid_rows.height else None
+    names = further_names(train_rows.columns, CONTRACT, FEATURE_VIEWS)
+    further = learn_further_inputs(train_rows, names)
+    params = params.model_copy(update={"further": further, "currency": _currency(train_rows, params)})
+    train = LabelledInputs.of(train_rows, further)
+    valid = LabelledInputs.of(valid_rows, further) if valid_rows.height else None
     booster, best_iteration = fit_booster(
         train.inputs.columns,
         train.is_fraud,
@@ -77,11 +85,11 @@ def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> FraudMode
         else lambda trees: average_precision(valid.is_fraud, booster_logits(trees, valid.inputs.columns)),
     )
     network, best_epoch = fit_network(train, valid, params, run)
-    decided = FitParameters(
-        booster=params.booster.model_copy(update={"best_iteration": best_iteration}),
-        network=params.network.model_copy(update={"loop": params.network.loop.stopping_after(best_epoch)}),
-        blend=params.blend,
-        alert=params.alert,
+    decided = params.model_copy(
+        update={
+            "booster": params.booster.model_copy(update={"best_iteration": best_iteration}),
+            "network": params.network.model_copy(update={"loop": params.network.loop.stopping_after(best_epoch)}),
+        }
     )
     if valid is None:
         return FraudModel(params=decided, booster=booster, network=network)
@@ -96,6 +104,12 @@ def fit(examples: pl.DataFrame, params: FitParameters, run: FitRun) -> FraudMode
     return FraudModel(params=decided, booster=booster, network=network)
 
 
+def _currency(rows: pl.DataFrame, params: FitParameters) -> str:
+    """The one currency of the rows; that of ``params`` where they say none."""
+    said = rows["currency"].drop_nulls() if "currency" in rows.columns else pl.Series(dtype=pl.String)
+    return str(said[0]) if said.len() else params.currency
+
+
 def fit_network(
     train: LabelledInputs, valid: LabelledInputs | None, params: FitParameters, run: FitRun
 ) -> tuple[CardNetwork, int]:
@@ -108,7 +122,7 @@ def fit_network(
     from modelyard.training.randomness import seeded
 
     with seeded(run.seed):
-        network = build_network(params.network, fraud_share=float(train.is_fraud.mean()))
+        network = build_network(params, fraud_share=float(train.is_fraud.mean()))
     network.standardisation.learn(train.inputs.columns)
     first = params.booster.n_reports  # the trees' reports come before
     result = run_loop(

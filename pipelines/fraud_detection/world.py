@@ -44,7 +44,7 @@ BURST_S = 3_600
 BURST_NIGHT_S = 5 * 3_600
 """Bursts of card testing start between midnight and five."""
 
-TINY_EUR = (0.5, 3.0)
+TINY = (0.5, 3.0)
 """Amounts of card testing on the first day, uniform."""
 
 HABIT = 2.0
@@ -82,7 +82,7 @@ class SimulationParameters(Parameters):
     away_share: float = Field(0.02, ge=0, lt=1, description="Share of genuine purchases at any terminal of the plane.")
     fraud_share: float = Field(0.009, ge=0, le=0.3, description="Expected share of frauds among the transactions.")
     mix: ScenarioMix = Field(ScenarioMix(), description="Which frauds.")
-    large_amount_eur: float = Field(220.0, gt=0, description="Where large amounts begin.")
+    large_amount: float = Field(220.0, gt=0, description="Where large amounts begin.")
     terminal_strength: float = Field(0.9, gt=0, le=1, description="Frauds among purchases at a compromised terminal.")
     stolen_strength: float = Field(1 / 3, gt=0, le=1, description="Frauds among purchases with a stolen card.")
     stolen_factor: float = Field(5.0, gt=1, description="Amounts of these over the customer's own.")
@@ -128,7 +128,7 @@ class World:
 
     Args:
         params: What it was made from.
-        means_eur: Mean amount of each customer on the first day, shape (C,).
+        means: Mean amount of each customer on the first day, shape (C,).
         rates: Transactions of each customer on a mean day, shape (C,).
         peaks_s: Favourite second of the day of each customer, shape (C,).
         near: Terminals within reach, customer by customer, shape (sum of reaches,).
@@ -138,7 +138,7 @@ class World:
     """
 
     params: SimulationParameters
-    means_eur: Floats
+    means: Floats
     rates: Floats
     peaks_s: Floats
     near: Integers
@@ -154,8 +154,8 @@ class World:
         return self.params.drift * seconds / (self.params.n_days * DAY_S)
 
     def means_at(self, customers: Integers, seconds: Integers) -> Floats:
-        """Returns each customer's mean amount at each moment, EUR."""
-        return self.means_eur[customers] * (1 + self.progress(seconds))
+        """Returns each customer's mean amount at each moment."""
+        return self.means[customers] * (1 + self.progress(seconds))
 
     def stolen_factors(self, seconds: Integers) -> Floats:
         """Returns the factor of the amounts of stolen details at each moment."""
@@ -166,8 +166,8 @@ class World:
         return 1 + 3 * self.progress(seconds)
 
     def large_amounts(self, seconds: Integers) -> Floats:
-        """Returns where large amounts begin at each moment, EUR."""
-        return self.params.large_amount_eur * (1 - 0.4 * self.progress(seconds))
+        """Returns where large amounts begin at each moment."""
+        return self.params.large_amount * (1 - 0.4 * self.progress(seconds))
 
 
 def daily_frauds(params: SimulationParameters) -> Floats:
@@ -210,7 +210,7 @@ def build_world(params: SimulationParameters) -> World:
     daily = daily_campaigns(params)
     return World(
         params=params,
-        means_eur=rng.uniform(5, 100, n),
+        means=rng.uniform(5, 100, n),
         rates=rng.uniform(0, 2 * params.daily_transactions, n),
         peaks_s=rng.normal(13, 2, n) * 3_600,
         near=near,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.errors import DataContractError
-from modelyard.parameters import SourceParameters
+from modelyard.own_data.format import TableSourceParameters
 from modelyard.records import Column, Contract, Media
 from modelyard.tasks.classification import class_balance_expectations
 from modelyard.tasks.images.decoding import ENDINGS, ImageFormat, read_image
@@ -61,7 +61,7 @@ _OFFICIAL_COUNTS = {"train": (4_708, 3_494), "valid": (524, 389), "test": (624, 
 """Split to pictures and pictures with pneumonia, as MedMNIST publishes them."""
 
 
-class IngestParameters(SourceParameters):
+class IngestParameters(TableSourceParameters):
     """Where radiographs come from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")
@@ -127,6 +127,8 @@ def _own(params: IngestParameters) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
         classes=params.classes,
         group="patient_id",
         columns=("scanner_id",),
+        headers=params.columns,
+        table_format=params.format,
     )
     known = rows.with_columns(
         pl.col("patient_id").fill_null(pl.col("exam_id")), pl.col("scanner_id").fill_null(UNKNOWN)

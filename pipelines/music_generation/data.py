@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import Field
 
 from modelyard.errors import DataContractError
-from modelyard.parameters import SourceParameters
+from modelyard.own_data.format import TableSourceParameters
 from modelyard.records import Column, Contract, Media
 from modelyard.tasks.own_media import read_own_media
 from pipelines.music_generation import descriptors
@@ -55,7 +55,7 @@ _OFFICIAL_COUNTS = {
 """Split to pieces and frames."""
 
 
-class IngestParameters(SourceParameters):
+class IngestParameters(TableSourceParameters):
     """Where pieces come from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")
@@ -129,6 +129,8 @@ def _own(params: IngestParameters) -> tuple[pl.DataFrame, list[Roll]]:
         blank=np.zeros((1, N_KEYS), bool),
         endings=(".mid", ".midi"),
         key="piece_id",
+        headers=params.columns,
+        table_format=params.format,
     )
     folder = pl.col("piece_id").str.extract(r"^(.+)/[^/]*$")
     return rows.with_columns(folder.fill_null(UNKNOWN).alias("collection_id")), rolls

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.errors import DataContractError
-from modelyard.parameters import SourceParameters
+from modelyard.own_data.format import TableSourceParameters
 from modelyard.records import Column, Contract, Media
 from modelyard.tasks.classification import class_balance_expectations
 from modelyard.tasks.images.decoding import ENDINGS, ImageFormat, read_image
@@ -68,7 +68,7 @@ _OFFICIAL_COUNTS = {"train": (1_250, 625), "valid": (250, 125), "test": (500, 25
 """Split to tiles and damaged ones, of our part of the set."""
 
 
-class IngestParameters(SourceParameters):
+class IngestParameters(TableSourceParameters):
     """Where tiles come from."""
 
     source: Literal["simulated", "public", "own"] = Field("simulated", description="Which of the three sources.")
@@ -137,6 +137,8 @@ def _own(params: IngestParameters) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
         target="is_damaged",
         classes=params.classes,
         columns=("longitude_deg", "latitude_deg"),
+        headers=params.columns,
+        table_format=params.format,
     )
     return rows, np.stack(tiles)
 

@@ -20,6 +20,9 @@ CLOSE = timedelta(hours=22)
 
 TRADING_DAYS_PER_YEAR = 252
 
+LARGEST_PRICE, LARGEST_VOLUME = 1e9, 1e15
+"""More is a mistake of the file or of the request: no share costs a billion, and no company has as many shares."""
+
 _LEAST_VOLATILITY_PCT = 1.0
 """A day on which nothing was traded has no range; its logarithm must stay finite."""
 
@@ -155,7 +158,8 @@ def _is_sound() -> pl.Expr:
         pl.col(PARSE_ERRORS).is_null()
         & pl.col("symbol").is_not_null()
         & pl.col("day").is_not_null()
-        & pl.all_horizontal((price > 0) & price.is_finite() for price in prices)
+        & pl.all_horizontal((price > 0) & (price <= LARGEST_PRICE) for price in prices)
+        & pl.col("volume").fill_null(0).is_between(0, LARGEST_VOLUME)
         # Of equal copies the first counts; of different ones nobody knows which is true.
         & pl.struct("symbol", "day").is_first_distinct()
         & (pl.struct("open", "high", "low", "close").n_unique().over("symbol", "day") == 1)

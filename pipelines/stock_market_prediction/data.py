@@ -15,7 +15,13 @@ from modelyard.own_data.table import read_own_source
 from modelyard.parameters import Parameters
 from modelyard.records import Column, Contract
 from modelyard.tasks.series.splits import split_by_target
-from pipelines.stock_market_prediction.bars import CLOSE, TargetParameters, records_of
+from pipelines.stock_market_prediction.bars import (
+    CLOSE,
+    LARGEST_PRICE,
+    LARGEST_VOLUME,
+    TargetParameters,
+    records_of,
+)
 from pipelines.stock_market_prediction.simulator import SimulationParameters, simulate
 
 if TYPE_CHECKING:
@@ -237,7 +243,11 @@ def expectations(params: IngestParameters) -> list[gxe.Expectation]:
     return [
         *(
             gxe.ExpectColumnValuesToBeBetween(
-                column=name, min_value=0, strict_min=True, description=f"A price is positive ('{name}')."
+                column=name,
+                min_value=0,
+                strict_min=True,
+                max_value=LARGEST_PRICE,
+                description=f"A price is positive and at most {LARGEST_PRICE:,.0f} ('{name}').",
             )
             for name in ("open_usd", "high_usd", "low_usd", "close_usd")
         ),
@@ -257,7 +267,12 @@ def expectations(params: IngestParameters) -> list[gxe.Expectation]:
             max_value=1.01,
             description="The close lies between the lowest and the highest price.",
         ),
-        gxe.ExpectColumnValuesToBeBetween(column="volume_count", min_value=0, description="A volume is not negative."),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="volume_count",
+            min_value=0,
+            max_value=LARGEST_VOLUME,
+            description=f"A volume is not negative and at most {LARGEST_VOLUME:,.0f}.",
+        ),
         gxe.ExpectColumnValuesToBeBetween(
             column="event_time",
             min_value=datetime(1900, 1, 1, tzinfo=UTC),

@@ -10,11 +10,16 @@ from typing import Annotated, Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.stock_market_prediction.bars import TargetParameters, records_of
+from pipelines.stock_market_prediction.bars import LARGEST_PRICE, LARGEST_VOLUME, TargetParameters, records_of
 from pipelines.stock_market_prediction.features import FEATURES, LONGEST, FeatureParameters, derive_features
 
 _DESCRIPTORS = ("return_pct", "gap_pct", "range_pct", "close_position_share", "volatility_pct", "market_return_pct")
 """Columns of the record that monitoring watches beside the features: what has no price level in it."""
+
+
+_Price = Annotated[float, Field(gt=0, le=LARGEST_PRICE)]
+_Volume = Annotated[float, Field(ge=0, le=LARGEST_VOLUME)]
+_Return = Annotated[float, Field(ge=-100, le=10_000)]
 
 
 class StockRequest(BaseModel):
@@ -28,12 +33,12 @@ class StockRequest(BaseModel):
     days: list[Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]] = Field(
         min_length=2, max_length=250, description=f"YYYY-MM-DD; {LONGEST + 1} trading days fill all windows."
     )
-    opens: list[float] = Field(description="First prices.")
-    highs: list[float] = Field(description="Highest prices.")
-    lows: list[float] = Field(description="Lowest prices.")
-    closes: list[float] = Field(description="Last prices.")
-    volumes: list[float] = Field([], description="Shares; empty for an index.")
-    market_returns_pct: list[float] = Field(
+    opens: list[_Price] = Field(description="First prices.")
+    highs: list[_Price] = Field(description="Highest prices.")
+    lows: list[_Price] = Field(description="Lowest prices.")
+    closes: list[_Price] = Field(description="Last prices.")
+    volumes: list[_Volume] = Field([], description="Shares; empty for an index.")
+    market_returns_pct: list[_Return] = Field(
         [], description="Mean return of the market's symbols on each day, in %; empty: the symbol is its own market."
     )
     is_volatility_index: bool = Field(False, description="The closes are themselves volatilities, as of the VIX.")

@@ -19,18 +19,25 @@ SPLITS = ("train", "valid", "test", "unused")
 """Values of the ``split`` column. ``unused`` rows (a label-delay gap, excluded examples) feed features only."""
 
 
+CURRENCY = "currency"
+"""Unit of money whose currency is a parameter of ingestion. The name of such a column carries no unit."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """One column of a contract.
 
     Args:
-        name: snake_case; a quantity carries its unit (``amount_eur``), a boolean starts with ``is_`` or ``has_``, a
-            time ends in ``_at`` or is ``event_time``.
+        name: snake_case; a quantity carries its unit (``age_d``), a boolean starts with ``is_`` or ``has_``, a time
+            ends in ``_at`` or is ``event_time``.
         dtype: See :data:`Dtype`.
         description: One sentence.
-        unit: SI or currency, empty where there is none.
+        unit: SI, or :data:`CURRENCY`; empty where there is none.
         nullable: Whether a missing value is allowed.
         sensitive: Whether the value is kept out of request logs.
+        is_identifier: Whether the text names somebody or something (a card, a terminal). In a user's file it is read
+            as it stands, leading zeros included, and a number in scientific notation is refused. Key and group are
+            identifiers anyway.
     """
 
     name: str
@@ -39,6 +46,7 @@ class Column:
     unit: str = ""
     nullable: bool = False
     sensitive: bool = False
+    is_identifier: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

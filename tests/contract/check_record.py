@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from modelyard.feature_store.schema import feature_names
 from modelyard.lifecycle import parameter_types
 from modelyard.play.description import Number, Verdict
-from modelyard.records import Column
+from modelyard.records import CURRENCY, Column
 from modelyard.training.parameters import LoopParameters
 from tests.contract.shelves import Shelves
 
@@ -66,7 +66,7 @@ def _flaws(column: Column) -> Iterator[str]:
         yield "there is no description"
     if column.dtype == "float64" and not column.unit and not WITHOUT_UNIT & set(words):
         yield f"a quantity without unit; if it has none, its name says so with one of {sorted(WITHOUT_UNIT)}"
-    if column.unit and not column.name.endswith(f"_{_slug(column.unit)}"):
+    if column.unit not in ("", CURRENCY) and not column.name.endswith(f"_{_slug(column.unit)}"):
         yield f"the name does not end in its unit, _{_slug(column.unit)}"
     if column.dtype == "bool" and words[0] not in ("is", "has"):
         yield "a boolean starts with is_ or has_"

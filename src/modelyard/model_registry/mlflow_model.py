@@ -186,11 +186,13 @@ def _schema(model: "type[BaseModel]") -> Any:
 
 
 def _mlflow_type(name: str, field: "FieldInfo") -> Any:
-    from mlflow.types.schema import Array, DataType
+    from mlflow.types.schema import AnyType, Array, DataType
 
     annotation = _plain(field.annotation)
     if get_origin(annotation) in (list, tuple):
         return Array(_item_type(annotation))
+    if get_origin(annotation) is dict:
+        return AnyType()  # type: ignore[no-untyped-call]  # objects; the request model reads them
     if get_origin(annotation) is Literal:
         annotation = type(get_args(annotation)[0])
     if isinstance(annotation, type) and issubclass(annotation, str):

@@ -38,7 +38,7 @@ def read_labels(project: "Project", path: Path | None) -> "pl.DataFrame | None":
     paths = [path] if path else sorted(label_folder(project.name).glob("*.parquet"))
     tables = []
     for each in paths:
-        table = read_table(each, "--labels")
+        table = read_table(project, each, "--labels")
         _key(project, table.columns, each)
         tables.append(table)
     return pl.concat(tables, how="diagonal_relaxed") if tables else None

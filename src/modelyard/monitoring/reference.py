@@ -8,6 +8,7 @@ from pydantic import Field
 
 from modelyard.errors import ConfigurationError
 from modelyard.model_registry.registration import Reference
+from modelyard.own_data.further_columns import further_names
 from modelyard.parameters import Parameters
 from modelyard.project import Project
 from modelyard.watched_columns import flat, is_watchable, sensitive_columns, watched_columns
@@ -47,9 +48,14 @@ class MonitorParameters(Parameters):
 
 
 def watched_inputs(project: Project, examples: "pl.DataFrame") -> list[str]:
-    """Returns the watched columns: the model's inputs in service, without identifiers, media and sensitive columns."""
+    """Returns the watched columns: the model's inputs in service, without identifiers, media and sensitive columns.
+
+    Further columns of own data are among them; the example of the request knows nothing of them.
+    """
     watched = set(watched_columns(project, examples))
-    return [name for name in project.api.decode([project.api.example]).columns if name in watched]
+    served = project.api.decode([project.api.example]).columns
+    further = further_names(examples.columns, project.contract, project.feature_views)
+    return [name for name in (*served, *further) if name in watched]
 
 
 def summarise_reference(

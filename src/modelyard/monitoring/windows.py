@@ -112,8 +112,8 @@ def _present(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
-def read_table(path: Path, option: str) -> "pl.DataFrame":
-    """Returns the table in a Parquet or CSV file.
+def read_table(project: "Project", path: Path, option: str) -> "pl.DataFrame":
+    """Returns the table in a Parquet or CSV file; what is text in the contract stays text (``0007``).
 
     Raises:
         ConfigurationError: The file does not exist.
@@ -124,7 +124,7 @@ def read_table(path: Path, option: str) -> "pl.DataFrame":
     if not path.is_file():
         raise ConfigurationError("The file is not there.", where=f"{option} {path}", way_out="check its name")
     try:
-        table = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema_length=None)
+        table = pl.read_parquet(path) if path.suffix == ".parquet" else _read_csv(project, path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataContractError(
             f"The file cannot be read: {str(error).splitlines()[0]}",
@@ -134,6 +134,13 @@ def read_table(path: Path, option: str) -> "pl.DataFrame":
     if not table.height:
         raise DataContractError("The file has no rows.", where=str(path), way_out="give one that has")
     return table
+
+
+def _read_csv(project: "Project", path: Path) -> "pl.DataFrame":
+    import polars as pl
+
+    text = {column.name: pl.String for column in project.contract.columns if column.dtype == "string"}
+    return pl.read_csv(path, infer_schema_length=None, schema_overrides=text)
 
 
 def scored_batch(project: "Project", model: Any, path: Path) -> "pl.DataFrame":
@@ -152,7 +159,7 @@ def scored_batch(project: "Project", model: Any, path: Path) -> "pl.DataFrame":
     """
     import polars as pl
 
-    batch = read_table(path, "--batch")
+    batch = read_table(project, path, "--batch")
     fields = project.api.request.model_fields
     missing = [name for name, field in fields.items() if field.is_required() and name not in batch.columns]
     if missing:

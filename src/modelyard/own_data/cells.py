@@ -3,6 +3,7 @@
 Everything is vectorised: a column of a million cells takes a fraction of a second, a column of times about one.
 """
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import polars as pl
@@ -24,6 +25,8 @@ _ROUNDED = r"^[+-]?\d(?:[.,]\d+)?[eE]\+?\d+$"
 """Digits in scientific notation: how a spreadsheet writes a long identifier, whose last digits are then lost."""
 
 _LARGEST_EXACT_FLOAT = 2.0**53
+_FIRST_TIME = datetime.min.replace(tzinfo=UTC)
+_LAST_TIME = datetime.max.replace(tzinfo=UTC)
 _SHOWN_CHARACTERS = 60
 _DAY = 86_400
 
@@ -76,7 +79,7 @@ def read_text_cells(
     is_missing = stripped.str.to_lowercase().is_in([value.lower() for value in table_format.missing_values])
     stripped = pl.select(pl.when(~is_missing).then(stripped).alias(text.name)).to_series()
     if dtype == "datetime":
-        return _read_times(stripped, timezone, table_format, as_written)
+        return _in_calendar(stripped, _read_times(stripped, timezone, table_format, as_written))
     if dtype == "bool":
         return _read_booleans(stripped, table_format)
     return _read_numbers(stripped, dtype, table_format)
@@ -86,9 +89,9 @@ def read_identifiers(text: pl.Series) -> Cells:
     """Reads a column of identifiers as they stand, leading zeros included; a number that lost its digits is a problem.
 
     Args:
-        text: Strings as they stand in the file; blanks around them are dropped.
+        text: Strings as they stand in the file; blanks around them are dropped, and blanks alone are missing.
     """
-    stripped = text.str.strip_chars()
+    stripped = text.str.strip_chars().replace("", None)
     values = pl.select(pl.when(~stripped.str.contains(_ROUNDED)).then(stripped).alias(text.name)).to_series()
     reason = pl.lit("is a rounded number, not an identifier: a spreadsheet has cut its digits; export it as text")
     return Cells(values, problems_of(stripped, values, reason))
@@ -123,7 +126,7 @@ def read_typed_cells(
     if column.dtype.is_numeric():
         return None if dtype == "datetime" else _read_typed_numbers(column, dtype)
     if column.dtype in (pl.Date, pl.Datetime) and dtype == "datetime":
-        return _read_typed_times(column, timezone, as_written)
+        return _in_calendar(column.cast(pl.String), _read_typed_times(column, timezone, as_written))
     return None
 
 
@@ -197,7 +200,7 @@ def _read_booleans(text: pl.Series, table_format: TableFormat = _STANDARD) -> Ce
     found = text.filter(values.is_null() & text.is_not_null()).unique().sort().head(3).to_list()
     hint = ""
     if len(found) == 2 and not values.count():
-        hint = f": set ingest.format.true_values and false_values; the column has {found[0]!r} and {found[1]!r}"
+        hint = f": set ingest.format.true_values and false_values (the column has {found[0]!r} and {found[1]!r})"
     return Cells(values, problems_of(text, values, pl.lit(f"is neither true nor false{hint}")))
 
 
@@ -269,6 +272,16 @@ def _read_typed_numbers(column: pl.Series, dtype: Dtype) -> Cells:
         )
         return Cells(values, problems_of(text, values, pl.lit("is no whole number")))
     return _read_booleans(text)
+
+
+def _in_calendar(text: pl.Series, read: Cells) -> Cells:
+    """Times outside the years 1 to 9999 in UTC, which Python has no value for, are problems."""
+    inside = read.values.is_between(_FIRST_TIME, _LAST_TIME)
+    if inside.all():
+        return read
+    values = pl.select(pl.when(inside).then(read.values).alias(text.name)).to_series()
+    outside = problems_of(text.zip_with(~inside.fill_null(True), _none(text)), values, pl.lit("lies in no year in UTC"))
+    return Cells(values, pl.select(pl.coalesce(read.problems, outside)).to_series().alias(text.name))
 
 
 def _read_typed_times(column: pl.Series, timezone: str | None, as_written: bool) -> Cells:

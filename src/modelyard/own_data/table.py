@@ -16,6 +16,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
+from zoneinfo import available_timezones
 
 import polars as pl
 
@@ -40,6 +42,9 @@ _DELIMITERS = (",", ";", "\t", "|")
 _HEAD_BYTES = 1 << 16
 _LINES_ABOVE = 12
 _YAML_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
+_TIME_WORDS = {"at", "date", "datetime", "datum", "day", "month", "time", "timestamp", "week", "when", "zeit"}
+"""One of them stands in the header of a column of times."""
+
 _NO_PLACES = {"Factory", "localtime", "build/etc/localtime"}
 """Entries of the system's zone database that name no zone."""
 
@@ -72,16 +77,30 @@ class UnreadableColumnsError(DataContractError):
         self.records = records
 
 
+class _MissingColumnsError(DataContractError):
+    """Columns are missing; ``nearest`` maps all of them to columns of the file, if each has a near one."""
+
+    def __init__(self, found: str, *, where: str, way_out: str, nearest: Mapping[str, str] | None) -> None:
+        super().__init__(found, where=where, way_out=way_out)
+        self.nearest = nearest
+
+
 def read_own_source(
-    params: TableSourceParameters, contract: Contract, timezone: str | None = None, *, as_written: Collection[str] = ()
+    params: TableSourceParameters,
+    contract: Contract,
+    timezone: str | None = None,
+    *,
+    as_written: Collection[str] = (),
+    optional: Collection[str] = (),
 ) -> pl.DataFrame:
     """Returns the records of the table that a project's ingest parameters name; see :func:`read_own_table`.
 
     Args:
         params: Their ``path``, ``columns`` and ``format`` are followed.
-        contract: The columns to find. A nullable one is read only where ``params.columns`` names it.
+        contract: The columns to find. A nullable one is read only where ``params.columns`` or ``optional`` names it.
         timezone: As for :func:`read_own_table`.
         as_written: As for :func:`read_own_table`.
+        optional: Nullable columns that are read, too.
 
     Raises:
         ConfigurationError: ``params.path`` is empty, or as for :func:`read_own_table`.
@@ -93,7 +112,8 @@ def read_own_source(
             where="<project>.ingest.path",
             way_out="set it to a CSV or Parquet file or to a folder of Parquet files, or choose source: simulated",
         )
-    wanted = tuple(column for column in contract.columns if not column.nullable or column.name in params.columns)
+    named = {*params.columns, *optional}
+    wanted = tuple(column for column in contract.columns if not column.nullable or column.name in named)
     contract = replace(contract, columns=wanted)
     return read_own_table(Path(params.path), contract, params.columns, timezone, params.format, as_written=as_written)
 
@@ -112,8 +132,8 @@ def read_own_table(
     Args:
         path: A CSV file (UTF-8, with a header; the delimiter is found by itself), a Parquet file, or a folder of
             Parquet files, read in the order of their names.
-        contract: The columns to find. Others are dropped, with a word in the log; a column ``split`` is kept. The key
-            and the group are identifiers: text is kept as it stands, and a number in scientific notation is refused.
+        contract: The columns to find. Others are dropped, with a word in the log; a column ``split`` is kept. Text of
+            identifiers is kept as it stands, and a number in scientific notation is refused there.
         columns: Contract's column to the user's column, where they differ. Blanks around a header and its letter case
             do not matter.
         timezone: IANA name of the zone of times without an offset, such as ``Europe/Paris``.
@@ -130,45 +150,84 @@ def read_own_table(
         UnreadableColumnsError: No cell of a column can be read.
     """
     _check_parameters(path, contract, columns, timezone)
-    cells = _read_cells(path, {column.name: columns.get(column.name, column.name) for column in contract.columns})
-    read = {}
+    try:
+        cells = _read_cells(path, {column.name: columns.get(column.name, column.name) for column in contract.columns})
+    except _MissingColumnsError as error:
+        if error.nearest is None:
+            raise
+        try:
+            mapped = {**columns, **error.nearest}
+            read_own_table(path, contract, mapped, timezone, table_format, as_written=as_written)
+        except DataContractError as further:
+            # What the file needs beside the mapping is said at once.
+            raise DataContractError(
+                f"{error.found} With these columns: {further.found}",
+                where=error.where,
+                way_out=f"{error.way_out}; and {further.way_out}",
+            ) from further
+        raise
+    read: dict[str, Cells] = {}
+    examples: dict[str, str] = {}
     for column in contract.columns:
         zone_free = column.name in as_written
-        if column.dtype == "string" and column.name in (contract.key, contract.group):
+        if column.dtype == "string" and (column.is_identifier or column.name in (contract.key, contract.group)):
             read[column.name] = _read_identifiers(path, cells[column.name])
         else:
             read[column.name] = _read_column(path, cells[column.name], column.dtype, timezone, table_format, zone_free)
         if column.dtype == "datetime" and not zone_free:
-            _refuse_times_without_zone(path, column.name, cells[column.name], read[column.name])
+            examples |= _times_without_zone(cells[column.name], read[column.name])
     if "split" in cells.columns:
         read["split"] = _read_split(cells["split"].cast(pl.String))
     records = pl.DataFrame({name: column.values for name, column in read.items()})
     problems = {name: column.problems for name, column in read.items()}
     broken_lines = cells[PARSE_ERRORS] if PARSE_ERRORS in cells.columns else None
     records = records.with_columns(_joined(problems, broken_lines))
-    _refuse_unreadable_columns(path, records)
+    _refuse_unreadable_columns(path, records, examples)
     n_unreadable = records[PARSE_ERRORS].count()
     if n_unreadable:
         logger.warning("%s rows of %s have cells that cannot be read: quarantine", f"{n_unreadable:,}", path.name)
     return records
 
 
-def _refuse_unreadable_columns(path: Path, records: pl.DataFrame) -> None:
+def header_of(path: Path, wanted: Collection[str]) -> list[str]:
+    """Returns the headers of a user's CSV or Parquet file, without blanks around them and in lower case.
+
+    Args:
+        path: The file.
+        wanted: Headers by which a line below a title is known to be the header.
+
+    Raises:
+        ConfigurationError: The file is not there, or is no regular one.
+        DataContractError: The file is empty or damaged.
+    """
+    _check_file(path)
+    head = _head(path)
+    if head.startswith(_PARQUET_MAGIC):
+        return [_plain(name) for name in _arrow_table(path).column_names]
+    return [_plain(name) for name in _find_header(head, set(wanted))[2]]
+
+
+def _refuse_unreadable_columns(path: Path, records: pl.DataFrame, without_zone: Mapping[str, str]) -> None:
+    zone = "set ingest.timezone to the zone they were written in, such as Europe/Paris or UTC"
     found = unreadable_columns(records)
+    if without_zone and set(found) <= set(without_zone):
+        name, example = next(iter(without_zone.items()))
+        raise DataContractError(
+            f"The times in '{name}' have no time zone, for example '{example}'.", where=str(path), way_out=zone
+        )
     if not found:
         return
     lines = [f"'{name}': {'; '.join(problems)}" for name, problems in found.items()]
     raise UnreadableColumnsError(
         f"No cell of {'these columns' if len(found) > 1 else 'this column'} can be read: {' | '.join(lines)}.",
         where=str(path),
-        way_out="set ingest.format (docs/data-contract.md, Your own data), or map another column with ingest.columns",
+        way_out="set ingest.format (docs/data-contract.md, Your own data), or map another column with ingest.columns"
+        + (f"; of the times {zone}" if without_zone else ""),
         records=records,
     )
 
 
 def _check_parameters(path: Path, contract: Contract, columns: Mapping[str, str], timezone: str | None) -> None:
-    import zoneinfo
-
     names = [column.name for column in contract.columns]
     for name in columns:
         if name not in names:
@@ -178,13 +237,17 @@ def _check_parameters(path: Path, contract: Contract, columns: Mapping[str, str]
                 where="ingest.columns",
                 way_out=f"map from the contract's names: {', '.join(names)}",
             )
-    if timezone is not None and timezone not in (zones := zoneinfo.available_timezones() - _NO_PLACES):
+    if timezone is not None and timezone not in (zones := available_timezones() - _NO_PLACES):
         near = get_close_matches(timezone, zones, n=1)
         raise ConfigurationError(
             f"There is no time zone '{timezone}'." + (f" Did you mean '{near[0]}'?" if near else ""),
             where="ingest.timezone",
             way_out="use a name of the IANA database, such as Europe/Paris or UTC",
         )
+    _check_file(path)
+
+
+def _check_file(path: Path) -> None:
     if not path.exists():
         near = get_close_matches(path.name, [file.name for file in path.parent.glob("*")], n=1)
         raise ConfigurationError(
@@ -241,18 +304,43 @@ def _read_parquet(path: Path, wanted: Mapping[str, str]) -> pl.DataFrame:
         raise DataContractError(
             "The Parquet file is truncated: its end is missing.", where=str(path), way_out="copy or write it again"
         )
+    table = _arrow_table(path)
+    found = _find_columns(path, table.column_names, wanted)
     try:
         with _panics_as_errors():
-            header = list(pl.read_parquet_schema(path))
-            found = _find_columns(path, header, wanted)
-            # Not projected while reading: a damaged page in any column means a damaged file.
-            return pl.read_parquet(path, hive_partitioning=False).select(found)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        table = _with_other_zones(path)
-        if table is not None:
-            return table.select(_find_columns(path, table.columns, wanted))
+            read = pl.from_arrow(table.select([name for column in found for name in column.meta.root_names()]))
+    except pl.exceptions.PolarsError as error:
         raise DataContractError(
-            f"The Parquet file is damaged: {str(error).splitlines()[0]}",
+            f"A column of the Parquet file cannot be read: {str(error).splitlines()[0]}",
+            where=str(path),
+            way_out="write it with another type",
+        ) from error
+    return pl.DataFrame(read).select(found)
+
+
+def _arrow_table(path: Path) -> Any:
+    """All of a Parquet file, so that a damaged page of any column is found.
+
+    Arrow says what is wrong with a damaged file; polars panics at some, and asks at others for more memory than there
+    is, which ends the process. Times in a zone that the system does not name, such as ``+05:30``, become times in UTC.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path).read()
+        table.validate(full=True)  # Arrow reads texts that are no UTF-8
+        known = available_timezones()
+        fields = [
+            field.with_type(pa.timestamp(field.type.unit, "UTC"))
+            if pa.types.is_timestamp(field.type) and field.type.tz and field.type.tz not in known
+            else field
+            for field in table.schema
+        ]
+        return table.cast(pa.schema(fields))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataContractError(
+            f"The Parquet file is damaged: {(str(error).splitlines() or ['it cannot be read'])[0]}",
             where=str(path),
             way_out="copy or write it again",
         ) from error
@@ -265,30 +353,6 @@ def _panics_as_errors() -> Iterator[None]:
         yield
     except pl.exceptions.PanicException as panic:
         raise pl.exceptions.ComputeError(str(panic)) from panic
-
-
-def _with_other_zones(path: Path) -> pl.DataFrame | None:
-    """A Parquet file with time zones that polars does not know, such as ``+05:30``, read by Arrow as times in UTC.
-
-    None where Arrow cannot read it either.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path, partitioning=None)
-        table.validate(full=True)  # Arrow reads texts that are no UTF-8
-        fields = [
-            field.with_type(pa.timestamp(field.type.unit, "UTC"))
-            if pa.types.is_timestamp(field.type) and field.type.tz
-            else field
-            for field in table.schema
-        ]
-        with _panics_as_errors():
-            found = pl.from_arrow(table.cast(pa.schema(fields)))
-    except (pa.ArrowException, OSError, UnicodeDecodeError, pl.exceptions.PolarsError):
-        return None
-    return found if isinstance(found, pl.DataFrame) else None
 
 
 def _concatenated(path: Path, tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -428,26 +492,43 @@ def _find_columns(path: Path, header: Sequence[str], wanted: Mapping[str, str]) 
     return [pl.col(user).alias(name) for name, user in taken.items()]
 
 
-def _missing_columns(path: Path, header: Sequence[str], missing: Mapping[str, str]) -> DataContractError:
+def _missing_columns(path: Path, header: Sequence[str], missing: Mapping[str, str]) -> _MissingColumnsError:
     """All missing columns at once, with the nearest ones of the file, and a way out that can be pasted."""
     # A file without a header, or a link to something else, must not be printed in an error.
     is_header = len(header) > 1 and 2 * sum(map(_is_name, header)) >= len(header)
-    lowered = {_plain(column): column.strip() for column in header} if is_header else {}
-    hints, mapping = [], {}
-    for name, user in missing.items():
-        near = get_close_matches(_plain(user), lowered, n=1, cutoff=0.5)
-        hints.append(f"'{user}'" + (f" (did you mean '{lowered[near[0]]}'?)" if near else ""))
-        mapping[name] = lowered[near[0]] if near else "<your column>"
+    near = _nearest(missing, header) if is_header else {}
+    hints = [
+        f"'{user}'" + (f" (did you mean '{near[name]}'?)" if name in near else "") for name, user in missing.items()
+    ]
+    mapping = {name: near.get(name, "<your column>") for name in missing}
     shown = ", ".join(header) if is_header else f"{len(header)} fields like {_masked(header)}: is the header missing?"
     yaml = ", ".join(f"{name}: {_yaml(column)}" for name, column in mapping.items())
     option = ",".join(f"<project>.ingest.columns.{name}={column}" for name, column in mapping.items())
     can_be_option = not any(set(column) & set(",=:<> ") for column in mapping.values())
-    return DataContractError(
+    return _MissingColumnsError(
         f"Columns are missing: {', '.join(hints)}.",
         where=f"{path}, which has {shown}",
         way_out=f"set ingest.columns: {{{yaml}}} in conf/base/<project>/parameters.yml"
         + (f", or --params={option}" if can_be_option else ""),
+        nearest=mapping if not any(column.startswith("<") for column in mapping.values()) else None,
     )
+
+
+def _nearest(missing: Mapping[str, str], header: Sequence[str]) -> dict[str, str]:
+    """The likeliest column of the file for each missing one, where there is a likely one; none for two of them."""
+    free = {_plain(column): column.strip() for column in header}
+    found = {}
+    for name, user in missing.items():
+        near = get_close_matches(_plain(user), free, n=1, cutoff=0.5)
+        if name == "event_time" or name.endswith("_at"):
+            dated = [column for column in free if _TIME_WORDS & set(re.split(r"[^a-z]+", column))]
+            near = [column for column in near if column in dated] or dated
+        if near:
+            found[name] = free.pop(near[0])
+    left = [name for name in missing if name not in found]
+    if len(left) == len(free) == 1:
+        found[left[0]] = next(iter(free.values()))
+    return found
 
 
 def _is_name(header: str) -> bool:
@@ -482,16 +563,12 @@ def _read_column(
     return read
 
 
-def _refuse_times_without_zone(path: Path, name: str, cells: pl.Series, read: Cells) -> None:
-    """A whole column without a time zone is one missing parameter, not a million broken cells."""
+def _times_without_zone(cells: pl.Series, read: Cells) -> dict[str, str]:
+    """The column and an example, if it has no time zone throughout: one missing parameter, not a million bad cells."""
     n_without = read.problems.str.contains(NO_TIME_ZONE, literal=True).sum()
-    if n_without and not read.values.count():
-        example = cells.drop_nulls().cast(pl.String)[0]
-        raise DataContractError(
-            f"The times in '{name}' have no time zone, for example '{example}'.",
-            where=str(path),
-            way_out="set ingest.timezone to the zone they were written in, such as Europe/Paris or UTC",
-        )
+    if not n_without or read.values.count():
+        return {}
+    return {cells.name: cells.drop_nulls().cast(pl.String)[0]}
 
 
 def _read_split(cells: pl.Series) -> Cells:

@@ -43,6 +43,13 @@ def make_assemble(project: Project) -> Callable[..., Any]:
         entities = records.select(
             *dict.fromkeys(view.entity for view in project.feature_views), project.contract.event_time
         ).rename({project.contract.event_time: "event_time"})
+        taken = sorted(set(records.columns) & set(feature_names(project.feature_views)))
+        if taken:
+            raise DataContractError(
+                f"The records have columns with names of features: {', '.join(taken)}.",
+                where=f"{project.name}.ingest.further_columns",
+                way_out="give them other names, and map them with ingest.columns",
+            )
         joined = features.historical(entities)
         return with_split(records.hstack(joined.select(feature_names(project.feature_views))), project.contract, params)
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from modelyard.errors import DataContractError
 from modelyard.lineage.table_digest import table_digest
 from modelyard.own_data.cells import PARSE_ERRORS, unreadable_columns
+from modelyard.own_data.further_columns import with_further_columns
 from modelyard.parameters import Parameters, parameters_of, typed
 from modelyard.paths import data_directory
 from modelyard.project import Project
@@ -82,7 +83,7 @@ def make_validate(project: Project) -> Callable[..., Any]:
         validated = validate(
             raw_records,
             released_records,
-            project.contract,
+            with_further_columns(project.contract, ingest_params),
             project.expectations(ingest_params),
             params,
             about={"project": project.name, "source": source},

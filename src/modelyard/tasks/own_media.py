@@ -1,20 +1,22 @@
 """How do a user's own files (pictures, recordings, pieces) become records? A folder, or a CSV file that names files.
 
-A folder has a sub-folder for each class. A CSV file has the columns ``file`` (relative to it) and ``label``, and
-perhaps ``event_time`` (ISO 8601, UTC without an offset), ``split``, and columns that the project knows. A file that
-cannot be read becomes a row with its reason in ``parse_errors``, so that it is quarantined by name and all others are
-used.
+A folder has a sub-folder for each class. A CSV file, read as every own table is, has the columns ``file`` (relative to
+it) and ``label``, and perhaps ``event_time`` (UTC without an offset), ``split``, and columns that the project knows. A
+file that cannot be read becomes a row with its reason in ``parse_errors``, so that it is quarantined by name and all
+others are used.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -22,8 +24,13 @@ from numpy.typing import NDArray
 
 from modelyard.errors import ConfigurationError, DataContractError
 from modelyard.own_data.cells import PARSE_ERRORS, SEPARATOR
+from modelyard.own_data.format import TableFormat
+from modelyard.own_data.table import UnreadableColumnsError, header_of, read_own_table
+from modelyard.records import Column, Contract
 
 logger = logging.getLogger(__name__)
+
+_STANDARD = TableFormat()
 
 _PARTS = (("train", 0.7), ("valid", 0.85), ("test", 1.0))
 _SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
@@ -42,7 +49,7 @@ class _File:
 
     path: Path
     name: str
-    about: Mapping[str, str | None]
+    about: Mapping[str, Any]
 
 
 def read_own_media(
@@ -57,6 +64,8 @@ def read_own_media(
     classes: Mapping[str, Any] | None = None,
     group: str = "",
     columns: Sequence[str] = (),
+    headers: Mapping[str, str] = MappingProxyType({}),
+    table_format: TableFormat = _STANDARD,
 ) -> tuple[pl.DataFrame, list[NDArray[Any]]]:
     """Reads a user's files.
 
@@ -68,13 +77,16 @@ def read_own_media(
         read: ``read(content)`` returns the values of one file, or raises ``ValueError`` with what is wrong.
         media: Name of the media column, for errors.
         blank: The values of a file that cannot be read.
-        endings: Of files that are looked at (``.png``), in lower case; others in a folder are passed over.
+        endings: Of files that are looked at (``.png``), in lower case; others in a folder, what systems leave behind,
+            and links to outside are passed over, and counted in the log.
         key: Column for the file's name, relative to the folder or to the CSV file.
         target: Column for the label.
-        classes: Name of a sub-folder or label to the target's value. None: nothing is labelled, and all files in the
-            folder and below are read.
+        classes: Name of a sub-folder or label, in any letter case, to the target's value. None: nothing is labelled,
+            and all files in the folder and below are read.
         group: Column of the CSV file that names what belongs together. Empty: every file is alone.
         columns: Further text columns of the CSV file to pass on; null where they or their values are missing.
+        headers: Names of the CSV file's columns where they are others (``ingest.columns``).
+        table_format: How the CSV file is written (``ingest.format``).
 
     Returns:
         Rows (``key``, ``event_time``, ``split``, ``parse_errors``, ``target``, ``group``, ``columns``), sorted by name
@@ -94,17 +106,21 @@ def read_own_media(
         )
     if not where.exists():
         raise ConfigurationError("The own data are not there.", where=str(where.absolute()), way_out=_way_out(classes))
-    files = _in_folder(where, endings, classes) if where.is_dir() else _in_csv(where, classes)
+    kept = [name for name in (group, *columns) if name]
+    if where.is_dir():
+        files = _in_folder(where, endings, classes)
+    else:
+        files = _in_csv(where, classes, kept, headers, table_format)
     values, digests, problems = zip(*(_read(file, read, media, blank) for file in files), strict=True)
     if all(problems):
         found = f"None of the {len(files):,} files can be read; the first: {problems[0][0]}."
         raise DataContractError(found, where=str(path), way_out=_way_out(classes))
-    kept = [name for name in (group, *columns) if name]
-    times = [_time(file, problem) for file, problem in zip(files, problems, strict=True)]
+    told = [file.about.get(PARSE_ERRORS) for file in files]
+    problems = [[*problem, *([said] if said else [])] for problem, said in zip(problems, told, strict=True)]
     rows = pl.DataFrame(
         {
             key: [file.name for file in files],
-            "event_time": times,
+            "event_time": [_time(file) for file in files],
             "split": _splits(files, digests, [file.about.get(group) for file in files]),
             PARSE_ERRORS: [SEPARATOR.join(problem) or None for problem in problems],
             **{name: [file.about.get(name) or None for file in files] for name in kept},
@@ -115,7 +131,7 @@ def read_own_media(
         },
     )
     if classes is not None:
-        rows = rows.with_columns(pl.Series(target, [classes[str(file.about["label"])] for file in files]))
+        rows = rows.with_columns(pl.Series(target, [_class(file.about["label"], classes) for file in files]))
     return rows, list(values)
 
 
@@ -136,27 +152,66 @@ def labels_in(path: str | Path) -> list[str]:
 
 def _in_folder(path: Path, endings: Sequence[str], classes: Mapping[str, Any] | None) -> list[_File]:
     folders = sorted(each.name for each in path.iterdir() if each.is_dir() and not _is_hidden(each.name))
-    unknown = sorted(set(folders) - set(classes)) if classes is not None else []
-    if unknown:
-        raise DataContractError(
-            f"There are folders that are no class: {', '.join(unknown)}.",
-            where=str(path),
-            way_out=f"name them {', '.join(classes or ())}, or say what they mean in ingest.classes",
-        )
-    there = [
-        file
-        for start in (folders if classes is not None else [""])
-        for file in sorted((path / start).rglob("*"))
-        if file.suffix.lower() in endings and (file.is_file() or file.is_symlink())
-    ]
-    found = [file for file in there if not any(map(_is_hidden, file.relative_to(path).parts))]
-    if len(found) < len(there):
-        logger.warning("%s hidden files below %s are passed over", f"{len(there) - len(found):,}", path)
+    _refuse_unknown(folders, classes, "folders", str(path), f"name them {', '.join(classes or ())}")
+    found, passed = [], Counter[str]()
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path)
+        if not (file.is_file() or file.is_symlink()):
+            continue
+        if why := _passed_over(path, name, endings, has_classes=classes is not None):
+            passed[why] += 1
+        else:
+            found.append(_File(file, _text(name), {"label": name.parts[0]}))
+    told = ", ".join(_counted(n, why) for why, n in passed.most_common())
     if not found:
-        found_endings = f"The folder holds no files ending in {', '.join(endings)}."
-        raise DataContractError(found_endings, where=str(path), way_out=_way_out(classes))
-    names = [file.relative_to(path) for file in found]
-    return [_File(path / name, _text(name), {"label": name.parts[0]}) for name in names]
+        raise DataContractError(
+            f"The folder holds no files ending in {', '.join(endings)}" + (f", but {told}." if told else "."),
+            where=str(path),
+            way_out=_way_out(classes),
+        )
+    if told:
+        logger.warning("passed over below %s: %s (read are %s)", path, told, ", ".join(endings))
+    return found
+
+
+def _passed_over(path: Path, name: Path, endings: Sequence[str], *, has_classes: bool) -> str:
+    """Returns why a file is not looked at, as words behind a number; empty if it is."""
+    if any(map(_is_hidden, name.parts)):
+        return "hidden files"
+    if name.suffix.lower() not in endings:
+        return f"files ending in {_text(Path(name.suffix.lower()))}" if name.suffix else "files without an ending"
+    if has_classes and len(name.parts) == 1:
+        return "files beside the folders of the classes"
+    file = path / name
+    if file.is_symlink() and not file.resolve().is_relative_to(path.resolve()):
+        return "links to outside"
+    return ""
+
+
+def _counted(n: int, why: str) -> str:
+    return f"{n:,} {why}" if n > 1 else f"1 {why.replace('files', 'file', 1).replace('links', 'link', 1)}"
+
+
+def _refuse_unknown(
+    names: Sequence[str], classes: Mapping[str, Any] | None, what: str, where: str, way_out: str
+) -> None:
+    known = {_plain(name) for name in classes or ()}
+    unknown = [name for name in names if _plain(name) not in known]
+    if classes is not None and unknown:
+        raise DataContractError(
+            f"There are {what} that are no class: {', '.join(unknown)}.",
+            where=where,
+            way_out=f"{way_out}, or say what they mean in ingest.classes",
+        )
+
+
+def _class(label: str | None, classes: Mapping[str, Any]) -> Any:
+    """The value of a label; None where it is missing."""
+    return None if label is None else {_plain(name): value for name, value in classes.items()}[_plain(label)]
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold()
 
 
 def _text(name: Path) -> str:
@@ -168,24 +223,30 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name in _SYSTEM_FOLDERS
 
 
-def _in_csv(path: Path, classes: Mapping[str, Any] | None) -> list[_File]:
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        found = f"The file cannot be read as CSV: {str(error).splitlines()[0]}"
-        raise DataContractError(found, where=str(path), way_out=_way_out(classes)) from error
+def _in_csv(
+    path: Path,
+    classes: Mapping[str, Any] | None,
+    kept: Sequence[str],
+    headers: Mapping[str, str],
+    table_format: TableFormat,
+) -> list[_File]:
     needed = ("file", "label") if classes is not None else ("file",)
-    missing = [name for name in needed if name not in table.columns]
-    if missing or table.is_empty():
-        found = f"The columns {', '.join(missing)} are missing." if missing else "The file has no rows."
-        raise DataContractError(found, where=str(path), way_out=_way_out(classes))
-    unknown = sorted({str(label) for label in table["label"].unique()} - set(classes)) if classes is not None else []
-    if unknown:
-        raise DataContractError(
-            f"There are labels that are no class: {', '.join(unknown)}.",
-            where=f"{path}, column 'label'",
-            way_out=f"use {', '.join(classes or ())}, or say what they mean in ingest.classes",
-        )
+    there = header_of(path, [headers.get(name, name) for name in needed])
+    optional = [name for name in ("event_time", *kept) if name in headers or name in there]
+    contract = Contract(
+        key="file",
+        event_time="event_time",
+        columns=tuple(
+            Column(name=name, dtype="datetime" if name == "event_time" else "string", description=name)
+            for name in (*needed, *optional)
+        ),
+    )
+    try:
+        table = read_own_table(path, contract, headers, "UTC", table_format)
+    except UnreadableColumnsError as error:
+        table = error.records  # each row says why, and validation rejects it
+    labels = table["label"].drop_nulls().unique().sort().to_list() if classes is not None else []
+    _refuse_unknown(labels, classes, "labels", f"{path}, column 'label'", f"use {', '.join(classes or ())}")
     return [
         _File(path.parent / (row["file"] or ""), (row["file"] or "").replace("\\", "/"), row)
         for row in table.iter_rows(named=True)
@@ -207,16 +268,11 @@ def _read(
     return blank, sha256(content).hexdigest(), [problem]
 
 
-def _time(file: _File, problems: list[str]) -> datetime | None:
+def _time(file: _File) -> datetime | None:
     """Returns when the file's example happened: as the CSV file says, else when the file was last changed."""
-    text = file.about.get("event_time")
-    if text:
-        try:
-            when = datetime.fromisoformat(text)
-            return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
-        except (ValueError, OverflowError):  # the first hours of the year 1 lie in no year in UTC
-            problems.append(f"event_time: {text!r} is no time")
-            return None
+    said = file.about.get("event_time")
+    if isinstance(said, datetime) or "event_time: " in (file.about.get(PARSE_ERRORS) or ""):
+        return said  # None where it cannot be read
     try:
         changed = datetime.fromtimestamp(int(file.path.stat().st_mtime), UTC)
     except (OSError, OverflowError, ValueError):

@@ -476,8 +476,16 @@ def test_decimals_in_parquet_are_exact_identifiers(tmp_path):
     assert records["payment_id"].to_list() == ["12345678901234567890123"]
 
 
+@pytest.mark.parametrize("edge", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-00:01"])
+def test_a_time_in_no_year_is_a_problem_of_its_row(write, edge):
+    path = write(HEADER + ROW + ROW.replace(ROW.split(",")[2], edge))
+    records = read_own_table(path, CONTRACT, {})
+    assert records["event_time"].to_list() == [FIRST["event_time"], None]
+    assert records["parse_errors"].to_list() == [None, f"event_time: '{edge}' lies in no year in UTC"]
+
+
 @pytest.mark.parametrize("column_name", ["event_time", "unused"])
-def test_a_half_hour_offset_in_parquet_is_read(tmp_path, column_name):
+def test_a_half_hour_offset_in_parquet_is_read(tmp_path, column_name, capfd):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -487,6 +495,44 @@ def test_a_half_hour_offset_in_parquet_is_read(tmp_path, column_name):
     frame = frame.set_column(place, column_name, times) if place >= 0 else frame.append_column(column_name, times)
     pq.write_table(frame, tmp_path / "own.parquet")
     assert read_own_table(tmp_path / "own.parquet", CONTRACT, {}).rows(named=True) == [FIRST]
+    assert "panicked" not in capfd.readouterr().err
+
+
+def test_the_first_error_says_all_that_a_file_needs(write):
+    path = write(
+        "Payment ID;Customer;Event time;Amount;Fraud;City\n"
+        "TX-1;7;31.12.2024 10:00;1.234,50;ja;Köln\nTX-2;8;31.12.2024 11:00;12,50;nein;Köln\n"
+    )
+    with pytest.raises(DataContractError) as caught:
+        read_own_table(path, CONTRACT, {})
+    said = f"{caught.value.found} {caught.value.way_out}"
+    for words in (
+        'payment_id: "Payment ID"',
+        'event_time: "Event time"',
+        "amount_eur: Amount",
+        "set ingest.timezone",
+        "set ingest.format.decimal: ',' and ingest.format.thousands: '.'",
+        "set ingest.format.true_values and false_values (the column has 'ja' and 'nein')",
+    ):
+        assert words in said
+    columns = {"payment_id": "Payment ID", "customer_id": "Customer", "event_time": "Event time"}
+    columns |= {"amount_eur": "Amount", "is_fraud": "Fraud"}
+    form = TableFormat(decimal=",", thousands=".", true_values=("ja",), false_values=("nein",))
+    records = read_own_table(path, CONTRACT, columns, "Europe/Berlin", form)
+    assert records.select("amount_eur", "is_fraud").rows() == [(1234.5, True), (12.5, False)]
+    assert records["parse_errors"].null_count() == 2
+
+
+def test_a_column_of_times_is_known_by_its_word_and_the_last_one_by_being_left(tmp_path):
+    contract = Contract(
+        key="event_time",
+        event_time="event_time",
+        columns=(column("event_time", "datetime"), column("index", "float64")),
+    )
+    (tmp_path / "river.csv").write_text("date,level_cm\n2024-01-01,250.5\n")
+    with pytest.raises(DataContractError) as caught:
+        read_own_table(tmp_path / "river.csv", contract, {}, "UTC")
+    assert "set ingest.columns: {event_time: date, index: level_cm} in" in caught.value.way_out
 
 
 def test_a_column_that_nobody_can_read_is_said_as_that(write):

@@ -70,7 +70,7 @@ class Scheduler:
         folder = self.data / "08_reporting" / project / "monitoring"
         folder.mkdir(parents=True, exist_ok=True)
         document = {"project": project, "model_version": version, "window": window, "is_drifted": is_drifted}
-        (folder / "latest.json").write_text(json.dumps(document | {"n_rows": 9, "alarms": ["amount_eur"]}))
+        (folder / "latest.json").write_text(json.dumps(document | {"n_rows": 9, "alarms": ["amount"]}))
 
     def alerts(self):
         """The alerts' files."""

@@ -12,7 +12,7 @@ from modelyard.retraining.policy import PromotionPolicy, RetrainingParameters
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 DUE = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 CALENDAR = "schedule:2026-11-23T04:00Z"
-DRIFT = Drift("3", "2026-11-23", True, ("amount_eur",))
+DRIFT = Drift("3", "2026-11-23", True, ("amount",))
 LONG_AGO, HOUR = NOW - timedelta(days=90), timedelta(hours=1)
 
 RETRAIN = {

@@ -360,7 +360,7 @@ def test_kill_9_loses_nothing_that_was_answered_a_second_ago(registry, tmp_path)
         rows = read_served(PROJECT).rows
     assert set(rows["request_id"]) == logged
     assert "customer_id" not in rows.columns  # sensitive, says the contract
-    assert {"terminal_id", "amount_eur", "customer_recent_ages_h", "score", "is_alert", "version"} <= set(rows.columns)
+    assert {"terminal_id", "amount", "customer_recent_ages_h", "score", "is_alert", "version"} <= set(rows.columns)
     assert rows.schema["event_time"] == pl.Datetime("us", "UTC")
 
 

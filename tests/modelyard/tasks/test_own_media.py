@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from modelyard.errors import ConfigurationError, DataContractError
+from modelyard.own_data.format import TableFormat
 from modelyard.tasks.own_media import UNKNOWN_TIME, labels_in, read_own_media
 
 CLASSES = {"normal": False, "ill": True}
@@ -52,8 +53,81 @@ def test_what_the_system_left_behind_is_passed_over_and_counted(folder, caplog):
     (folder / "ill" / "._0.snd").write_bytes(b"apple double")
     (folder / "ill" / "folder.snd").mkdir()
     assert own(folder)[0].height == 8
-    # Those in hidden folders beside the classes are not looked at.
-    assert "4 hidden files" in caplog.text
+    assert f"passed over below {folder}: 6 hidden files (read are .snd)" in caplog.text
+
+
+def test_files_of_other_kinds_and_links_to_outside_are_passed_over_and_counted(folder, caplog, tmp_path_factory):
+    for name in ("a.tif", "b.TIF", "c.bmp", "README"):
+        (folder / "ill" / name).write_bytes(b"good")
+    (folder / "9.snd").write_bytes(b"good, but of no class")
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.snd"
+    secret.write_bytes(b"good secret")
+    (folder / "ill" / "linked.snd").symlink_to(secret)
+    (folder / "ill" / "again.snd").symlink_to(folder / "ill" / "0.SND")
+    assert own(folder)[0]["sound_id"].to_list()[:5] == [f"ill/{number}.SND" for number in range(4)] + ["ill/again.snd"]
+    for words in (
+        "2 files ending in .tif",
+        "1 file ending in .bmp",
+        "1 file without an ending",
+        "1 file beside the folders of the classes",
+        "1 link to outside",
+        "(read are .snd)",
+    ):
+        assert words in caplog.text
+    for file in folder.rglob("*.[sS][nN][dD]"):
+        file.unlink()
+    with pytest.raises(DataContractError, match=r"no files ending in \.snd, but 2 files ending in \.tif, 1 file"):
+        own(folder)
+
+
+def test_letter_case_of_classes_does_not_matter(folder):
+    (folder / "ill").rename(folder / "ILL")
+    rows, _ = own(folder)
+    assert rows["is_ill"].to_list() == [True] * 4 + [False] * 4
+    assert rows["sound_id"][0] == "ILL/0.SND"
+
+
+DIALECTS = {
+    "semicolons": "file;label\nnormal/0.SND;normal\nill/0.SND;ill\n",
+    "tabs": "file\tlabel\nnormal/0.SND\tnormal\nill/0.SND\till\n",
+    "blanks and case": " File , LABEL\nnormal/0.SND, Normal \nill/0.SND,ILL\n",
+    "sep line and BOM": "\ufeffsep=;\nfile;label\nnormal/0.SND;normal\nill/0.SND;ill\n",
+    "carriage returns": "file,label\rnormal/0.SND,normal\rill/0.SND,ill\r",
+    "blank lines": "file,label\nnormal/0.SND,normal\n\nill/0.SND,ill\n\n,\n",
+}
+
+
+@pytest.mark.parametrize("text", DIALECTS.values(), ids=DIALECTS)
+def test_a_csv_file_of_labels_is_read_in_any_dialect(folder, text):
+    (folder / "labels.csv").write_bytes(text.encode())
+    rows, _ = own(folder / "labels.csv")
+    assert rows.select("sound_id", "is_ill", "parse_errors").rows() == [
+        ("normal/0.SND", False, None),
+        ("ill/0.SND", True, None),
+    ]
+
+
+def test_times_of_a_csv_file_are_read_as_in_every_table(folder):
+    (folder / "labels.csv").write_text(
+        "picture;class;event_time\nnormal/0.SND;normal;01.03.2024 10:00\nill/0.SND;ill;2024/12/31\nill/1.SND;;\n"
+    )
+    rows, _ = own(folder / "labels.csv", headers={"file": "picture", "label": "class"})
+    times = [datetime(2024, 3, 1, 10, tzinfo=UTC), datetime(2024, 12, 31, tzinfo=UTC)]
+    assert rows["event_time"].to_list()[:2] == times
+    assert rows["is_ill"].to_list() == [False, True, None]  # a row without a label waits in quarantine
+    (folder / "labels.csv").write_text("file,label,event_time\nnormal/0.SND,normal,03/04/2024\n")
+    rows, _ = own(folder / "labels.csv")
+    assert "event_time: '03/04/2024' may have day or month first" in rows["parse_errors"][0]
+    assert rows["event_time"].to_list() == [None]
+    rows, _ = own(folder / "labels.csv", table_format=TableFormat(date_format="%d/%m/%Y"))
+    assert rows["event_time"].to_list() == [datetime(2024, 4, 3, tzinfo=UTC)]
+
+
+def test_a_csv_file_of_another_encoding_is_refused_with_the_command_that_converts_it(folder):
+    (folder / "labels.csv").write_bytes("file,label\nnormal/größe.snd,normal\n".encode("cp1252"))
+    with pytest.raises(DataContractError, match="Windows-1252") as caught:
+        own(folder / "labels.csv")
+    assert "iconv -f WINDOWS-1252" in caught.value.way_out
 
 
 def test_a_name_that_is_not_utf8_is_written_out(folder):
@@ -105,7 +179,7 @@ def test_a_csv_file_names_times_splits_and_columns(folder):
     assert rows["event_time"].to_list()[:2] == [datetime(2024, 3, 1, 9, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC)]
     assert rows["split"].to_list() == [None] * 3
     assert rows["parse_errors"][2].startswith("sound: the file cannot be read")
-    assert "event_time: 'yesterday' is no time" in rows["parse_errors"][2]
+    assert "event_time: 'yesterday' is no date and time" in rows["parse_errors"][2]
     assert rows["place"].to_list() == ["Rome", None, "Oslo"]
     assert rows["city"].null_count() == 3
     (folder / "labels.csv").write_text("file,label,split\nnormal/0.SND,normal,train\nill/0.SND,ill,test\n")
@@ -164,4 +238,4 @@ def test_a_time_outside_the_calendar_is_the_reason_of_its_row(folder):
         "file,label,event_time\nill/0.SND,ill,0001-01-01T00:00+14:00\nill/1.SND,ill,2024-01-02\n"
     )
     rows, _ = own(folder / "x.csv")
-    assert rows["parse_errors"].to_list() == ["event_time: '0001-01-01T00:00+14:00' is no time", None]
+    assert rows["parse_errors"].to_list() == ["event_time: '0001-01-01T00:00+14:00' lies in no year in UTC", None]

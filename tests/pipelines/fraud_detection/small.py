@@ -17,9 +17,12 @@ def ceiling(params: IngestParameters) -> dict[str, float]:
     return {"average_precision": found["average_precision_informed"]}
 
 
+_FIELDS = [name for name in FraudRequest.model_fields if name != "further"]
+
+
 def as_requests(examples: pl.DataFrame, rows: pl.DataFrame) -> list[FraudRequest]:
     """The transactions with their features, as a client would send them."""
-    return [FraudRequest.model_validate(row) for row in rows.select(list(FraudRequest.model_fields)).to_dicts()]
+    return [FraudRequest.model_validate(row) for row in rows.select(_FIELDS).to_dicts()]
 
 
 SMALL = SmallFit(

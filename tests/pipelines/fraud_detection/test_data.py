@@ -39,7 +39,7 @@ NAMES = {
     "event_time": "booked_at",
     "customer_id": "card",
     "terminal_id": "shop",
-    "amount_eur": "euros",
+    "amount": "euros",
     "is_fraud": "fraud",
 }
 
@@ -64,15 +64,15 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_another_world(simula
 
 def test_sizes_times_identifiers_and_amounts_are_those_asked_for(simulated):
     assert simulated.height == pytest.approx(300 * 1.92 * 30, rel=0.1)
-    assert simulated["transaction_id"].to_list() == list(range(simulated.height))
+    assert simulated["transaction_id"].to_list() == [str(number) for number in range(simulated.height)]
     assert simulated["event_time"].is_sorted()
     assert simulated["event_time"].dt.date().n_unique() == 30
     assert START <= simulated["event_time"].min() <= simulated["event_time"].max() < START + timedelta(days=30)
-    assert simulated["customer_id"].is_between(0, 299).all()
-    assert simulated["terminal_id"].is_between(0, 399).all()
+    assert set(simulated["customer_id"]) <= {str(number) for number in range(300)}
+    assert set(simulated["terminal_id"]) <= {str(number) for number in range(400)}
     assert simulated["customer_id"].n_unique() > 290
-    assert (simulated["amount_eur"] >= 0.01).all()
-    assert ((simulated["amount_eur"] * 100).round() / 100).equals(simulated["amount_eur"])
+    assert (simulated["amount"] >= 0.01).all()
+    assert ((simulated["amount"] * 100).round() / 100).equals(simulated["amount"])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.05])
@@ -94,24 +94,24 @@ def late_over_early(records, value):
 
 
 def test_drift_changes_what_it_says_and_without_it_nothing_changes(simulated, drifting):
-    genuine = pl.col("amount_eur").filter(~pl.col("is_fraud")).mean()
+    genuine = pl.col("amount").filter(~pl.col("is_fraud")).mean()
     assert late_over_early(simulated, genuine) == pytest.approx(1, abs=0.05)
     assert late_over_early(drifting, genuine) == pytest.approx(1.75 / 1.25, abs=0.1)  # they double until the last day
     at_night_or_cloned = (pl.col("fraud_scenario") >= 4).sum() / pl.col("is_fraud").sum()
     assert late_over_early(simulated, at_night_or_cloned) < 1.7
     assert late_over_early(drifting, at_night_or_cloned) > 1.7
-    large = pl.col("amount_eur").filter(pl.col("fraud_scenario") == 1).min()
+    large = pl.col("amount").filter(pl.col("fraud_scenario") == 1).min()
     assert simulated.select(large).item() >= 220 > drifting.select(large).item()
-    assert simulated["terminal_id"].max() < 400
-    replaced = drifting.filter(pl.col("terminal_id") >= 400)
+    assert simulated["terminal_id"].cast(pl.Int64).max() < 400
+    replaced = drifting.filter(pl.col("terminal_id").cast(pl.Int64) >= 400)
     assert replaced.height > 0.2 * drifting.height
     ends = build_world(WORLD.model_copy(update={"drift": 1.0})).stolen_factors(pl.Series([0, 30 * 86_400]).to_numpy())
     assert ends.tolist() == [5, 3]
 
 
 def test_a_replaced_terminal_never_comes_back(drifting):
-    place = (pl.col("terminal_id") % 400).alias("place")
-    is_new = pl.col("terminal_id") >= 400
+    number = pl.col("terminal_id").cast(pl.Int64)
+    place, is_new = (number % 400).alias("place"), number >= 400
     first_new, last_old = (
         drifting.filter(rows).group_by(place).agg(time).sort("place")
         for rows, time in ((is_new, pl.col("event_time").min().alias("new")), (~is_new, pl.col("event_time").max()))
@@ -151,8 +151,8 @@ def test_what_cannot_be_known_yet_costs_precision():
 def days(*rows):
     """Rows of (day, customer, is_fraud)."""
     return pl.DataFrame(
-        [(START + timedelta(days=day, hours=1), customer, is_fraud) for day, customer, is_fraud in rows],
-        schema={"event_time": pl.Datetime("us", "UTC"), "customer_id": pl.Int64, "is_fraud": pl.Boolean},
+        [(START + timedelta(days=day, hours=1), str(customer), is_fraud) for day, customer, is_fraud in rows],
+        schema={"event_time": pl.Datetime("us", "UTC"), "customer_id": pl.String, "is_fraud": pl.Boolean},
         orient="row",
     )
 
@@ -224,6 +224,55 @@ def test_the_public_split_is_the_published_one_and_other_data_do_not_pass_for_it
 # A user's own file.
 
 
+BANK_EXPORT = """\
+Buchungs-Nr;Buchungstag;Karte;Händler;Betrag;Währung;Betrug
+TX-00000194;02.01.2024 08:15;K-0007;T 12;1.234,50;CHF;nein
+TX-00000195;{later} 09:30;K-0008;000012;12,50;CHF;ja
+TX-00000196;{later} 10:00;K-0008;000012;12,50;EUR;nein
+"""
+
+
+def test_a_banks_export_is_read_with_its_tokens_dates_commas_and_currency(tmp_path):
+    path = tmp_path / "export.csv"
+    path.write_text(BANK_EXPORT.format(later="05.02.2024"), encoding="utf-8")
+    params = IngestParameters(
+        source="own",
+        path=str(path),
+        currency="CHF",
+        timezone="Europe/Zurich",
+        columns={
+            "transaction_id": "Buchungs-Nr",
+            "event_time": "Buchungstag",
+            "customer_id": "Karte",
+            "terminal_id": "Händler",
+            "amount": "Betrag",
+            "currency": "Währung",
+            "is_fraud": "Betrug",
+        },
+        format=TableFormat(decimal=",", thousands=".", true_values=("ja",), false_values=("nein",)),
+    )
+    checked, rejected, _, _ = make_validate(PROJECT)(
+        ingest(params), None, params, ValidateParameters(max_rejected_share=0.5)
+    )
+    names = ("transaction_id", "customer_id", "terminal_id", "amount", "currency", "is_fraud")
+    assert checked.select(names).rows() == [
+        ("TX-00000194", "K-0007", "T 12", 1234.5, "CHF", False),
+        ("TX-00000195", "K-0008", "000012", 12.5, "CHF", True),
+    ]
+    (reason,) = rejected["rejected_because"].to_list()[0]
+    assert reason.startswith("currency = 'EUR': All amounts are in CHF (ingest.currency)")
+
+
+def test_money_is_in_the_currency_that_is_named(write):
+    params = own(write(), currency="JPY", max_amount=1e6, periods=PeriodParameters(train_days=12))
+    assert set(ingest(params)["currency"]) == {"JPY"}
+    assert any("at most 1,000,000 JPY." in one.description for one in expectations(params))
+    with pytest.raises(ValidationError, match="the public amounts are in EUR, not in JPY"):
+        IngestParameters(source="public", currency="JPY")
+    with pytest.raises(ValidationError, match="currency"):
+        IngestParameters(currency="€")
+
+
 @pytest.fixture
 def write(simulated, tmp_path):
     """``write(name, {column: {row: text}})``: the simulated transactions as a user's file, some cells replaced."""
@@ -273,13 +322,13 @@ def test_a_split_that_the_file_brings_is_kept(write, simulated):
 
 
 BAD_CELLS = {
-    0: ("euros", "-5", "amount_eur = -5.0: An amount is not negative"),
+    0: ("euros", "-5", "amount = -5.0: An amount is not negative"),
     1: (
         "euros",
         "2e6",
-        "amount_eur = 2000000.0: An amount is not negative (0 is a card check) and at most 100,000 EUR",
+        "amount = 2000000.0: An amount is not negative (0 is a card check) and at most 100,000 EUR",
     ),
-    2: ("euros", "12,50", "amount_eur: '12,50' is no number: set ingest.format.decimal"),
+    2: ("euros", "12,50", "amount: '12,50' is no number: set ingest.format.decimal"),
     3: ("booked_at", "yesterday", "event_time: 'yesterday' is no date and time"),
     4: (
         "booked_at",
@@ -288,10 +337,10 @@ BAD_CELLS = {
     ),
     5: ("booked_at", "1900-01-01T00:00:00Z", "on the day of the run at the latest (UTC)."),
     6: ("booked_at", "2024-01-01 08:00", "event_time: '2024-01-01 08:00' has no time zone: add an offset"),
-    7: ("card", "-1", "customer_id = -1: Identifiers count from 0"),
+    7: ("card", "1.5E+09", "customer_id: '1.5E+09' is a rounded number, not an identifier"),
     8: ("shop", "", "terminal_id is missing"),
     9: ("fraud", "maybe", "is_fraud: 'maybe' is neither true nor false"),
-    11: ("id", "10", "transaction_id = 10 is also in row 11, which is kept"),
+    11: ("id", "10", "transaction_id = '10' is also in row 11, which is kept"),
 }
 
 
@@ -308,7 +357,7 @@ def test_each_bad_row_waits_in_quarantine_with_its_reason_and_changes_nothing_el
     for row, (_, _, reason) in BAD_CELLS.items():
         assert reason in "; ".join(reasons[row + 1])
     undisturbed = assign_split(simulated.drop("fraud_scenario"), params.periods)
-    good = undisturbed.filter(~pl.col("transaction_id").is_in(list(BAD_CELLS)))
+    good = undisturbed.filter(~pl.col("transaction_id").is_in(list(map(str, BAD_CELLS))))
     assert_frame_equal(accept_records(checked, summary).select(good.columns), good)
     later = data._tomorrow() + timedelta(days=1)
     monkeypatch.setattr(data, "_tomorrow", lambda: later)
@@ -376,7 +425,7 @@ def retyped(path):
     [
         (emptied, "The data file is empty", "another file"),
         (truncated, "truncated", "copy or write it again"),
-        (renamed, "Columns are missing: 'euros' (did you mean 'Euro'?)", "ingest.columns: {amount_eur: Euro}"),
+        (renamed, "Columns are missing: 'euros' (did you mean 'Euro'?)", "ingest.columns: {amount: Euro}"),
         (retyped, "Column 'event_time' holds Int64, which cannot become datetime", "convert the column"),
         (short, "The transactions span 2024-01-01 to 2024-01-05; the split needs 28 days", "bring more days"),
     ],

@@ -1,6 +1,7 @@
 """Metrics: equal to the handbook's definitions, and honest about what they cannot say."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -17,13 +18,13 @@ START = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
 def rows_of(*rows, scenario=1):
-    """Rows of (day, card, score, is_fraud) with an amount of 100 EUR."""
+    """Rows of (day, card, score, is_fraud) with an amount of 100."""
     return pl.DataFrame(
         [
-            (START + timedelta(days=day), card, 100.0, value, fraud, scenario * fraud)
+            (START + timedelta(days=day), str(card), 100.0, value, fraud, scenario * fraud)
             for day, card, value, fraud in rows
         ],
-        ["event_time", "customer_id", "amount_eur", "score", "is_fraud", "fraud_scenario"],
+        ["event_time", "customer_id", "amount", "score", "is_fraud", "fraud_scenario"],
         orient="row",
     ).with_columns(pl.col("is_fraud").cast(pl.Boolean), pl.col("score").cast(pl.Float64))
 
@@ -40,8 +41,8 @@ def random_rows(seed, n=3000):
     return pl.DataFrame(
         {
             "event_time": [START + timedelta(days=int(day)) for day in random.integers(0, 4, n)],
-            "customer_id": random.integers(0, 400, n),
-            "amount_eur": random.gamma(2, 30, n),
+            "customer_id": random.integers(0, 400, n).astype(str),
+            "amount": random.gamma(2, 30, n),
             "score": random.random(n).round(2),
             "is_fraud": random.random(n) < 0.05,
         }
@@ -57,7 +58,7 @@ def handbook_card_precision(rows, top_k):
             if row["customer_id"] not in found:
                 highest, fraud = cards.get(row["customer_id"], (-1.0, False))
                 cards[row["customer_id"]] = (max(highest, row["score"]), fraud or row["is_fraud"])
-        top = sorted(cards, key=lambda card: (-cards[card][0], card))[:top_k]
+        top = sorted(cards, key=lambda card: (-cards[card][0], len(card), card))[:top_k]
         caught = {card for card in top if cards[card][1]}
         daily.append(len(caught) / top_k)
         found |= caught
@@ -86,10 +87,10 @@ def test_copies_of_a_customer_in_a_resample_are_cards_of_their_own():
 
 def test_costs_are_the_sum_of_their_parts():
     rows = rows_of((0, 1, 0.9, 1), (0, 2, 0.1, 1), (0, 3, 0.8, 0), (1, 1, 0.9, 1))
-    params = ScoreParameters(cards_per_day=2, alert_cost_eur=5, fraud_fee_eur=10, stopped_share=0.5)
+    params = ScoreParameters(cards_per_day=2, alert_cost=5, fraud_fee=10, stopped_share=0.5)
     result = costs(rows, raise_alerts(card_days(rows), 2), params)
     # Two alerts, half of the alerted fraud, all of the missed one, nothing of the blocked card's.
-    assert result["cost_eur_per_1000_transactions"] == pytest.approx(1000 * (2 * 5 + 55 + 110 + 0) / 4)
+    assert result["cost_per_1000_transactions"] == pytest.approx(1000 * (2 * 5 + 55 + 110 + 0) / 4)
     assert result["saved_cost_share"] == pytest.approx(1 - 175 / 330)
 
 
@@ -136,6 +137,27 @@ def test_only_alerts_have_reasons(trained):
     assert answers["is_alert"].any()
     assert not has_reasons.filter(~answers["is_alert"]).any()
     assert has_reasons.filter(answers["is_alert"]).any()
+
+
+def test_reasons_and_figures_state_the_currency_of_the_training_rows(trained):
+    assert trained.model.params.currency == "EUR"
+    test = trained.rows("test")
+    in_francs = replace(trained.model, params=trained.model.params.model_copy(update={"currency": "CHF"}))
+    for model, there, not_there in ((trained.model, "EUR", "CHF"), (in_francs, "CHF", "EUR")):
+        answers = predict(model, test)
+        said = " ".join(answers["reasons"])
+        assert there in said
+        assert not_there not in said
+        place = figures(test.hstack(answers), model)["cost_by_budget"].axes[0]
+        words = [place.get_ylabel(), *(text.get_text() for text in place.texts)]
+        assert sum(there in word for word in words) == 2
+        assert not any(not_there in word for word in words)
+
+
+def test_the_floor_is_the_same_rule_in_every_currency(trained):
+    train, test = trained.rows("train"), trained.rows("test")
+    dearer = [rows.with_columns(pl.col("amount") * 100) for rows in (train, test)]
+    assert floor(*dearer)["score"].equals(floor(train, test)["score"])
 
 
 def test_every_figure_is_drawn(trained):

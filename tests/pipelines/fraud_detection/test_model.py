@@ -23,7 +23,7 @@ def test_inputs_change_no_example_and_see_neither_label_nor_scenario(examples):
 
 def test_the_current_amount_is_taken_out_of_the_customers_means(examples):
     rows = examples.filter(pl.col("customer_tx_count_30d") == 2).head(1)
-    amount, mean = rows["amount_eur"][0], rows["customer_amount_mean_30d_eur"][0]
+    amount, mean = rows["amount"][0], rows["customer_amount_mean_30d"][0]
     position = list(input_columns()).index("log_amount_over_mean_30d")
     other = 2 * mean - amount
     assert model_inputs(rows).columns[0, position] == pytest.approx(math.log((amount + 1) / (other + 1)), rel=1e-4)
@@ -31,7 +31,7 @@ def test_the_current_amount_is_taken_out_of_the_customers_means(examples):
 
 def test_the_earlier_amounts_are_those_before_the_current_one(examples):
     rows = examples.filter(pl.col("customer_recent_length") == 3).head(1)
-    first, second, current = rows["customer_recent_amounts_eur"].list.tail(3)[0].to_list()
+    first, second, current = rows["customer_recent_amounts"].list.tail(3)[0].to_list()
     position = list(input_columns()).index("log_amount_over_largest")
     expected = math.log((current + 1) / (max(first, second) + 1))
     assert model_inputs(rows).columns[0, position] == pytest.approx(expected, rel=1e-4)
@@ -45,7 +45,7 @@ def test_no_rows_are_refused(examples):
 def test_a_model_for_other_columns_is_refused(trained, tmp_path, monkeypatch):
     save(trained.model, tmp_path)
     columns = dict(list(input_columns().items())[:-1])
-    monkeypatch.setattr("pipelines.fraud_detection.model.input_columns", lambda: columns)
+    monkeypatch.setattr("pipelines.fraud_detection.model.input_columns", lambda _: columns)
     with pytest.raises(ConfigurationError, match="do not fit"):
         load(tmp_path)
 

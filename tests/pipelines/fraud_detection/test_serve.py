@@ -13,7 +13,7 @@ from pipelines.fraud_detection.evaluate import predict
 from pipelines.fraud_detection.features import FEATURE_VIEWS
 from pipelines.fraud_detection.serve import EXAMPLE, FraudRequest, FraudResponse, decode, encode
 
-TRANSACTION = ("event_time", "customer_id", "terminal_id", "amount_eur")
+TRANSACTION = ("event_time", "customer_id", "terminal_id", "amount")
 
 
 def request(**changes):
@@ -21,7 +21,7 @@ def request(**changes):
 
 
 def test_a_request_has_the_transaction_and_every_feature():
-    assert list(FraudRequest.model_fields) == [*TRANSACTION, *feature_names(FEATURE_VIEWS)]
+    assert list(FraudRequest.model_fields) == [*TRANSACTION, *feature_names(FEATURE_VIEWS), "further"]
 
 
 def test_the_example_survives_json_and_is_answered(trained):
@@ -63,17 +63,25 @@ def test_a_time_in_another_zone_is_the_same_moment(trained):
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"amount_eur": -1.0}, "amount_eur"),
-        ({"amount_eur": float("nan")}, "amount_eur"),
-        ({"amount_eur": 1e9}, "amount_eur"),
+        ({"amount": -1.0}, "amount"),
+        ({"amount": float("nan")}, "amount"),
+        ({"amount": 1e18}, "amount"),
+        ({"customer_id": True}, "customer_id"),
+        ({"customer_id": " "}, "customer_id"),
+        ({"terminal_id": 7.5}, "terminal_id"),
+        ({"terminal_id": None}, "terminal_id"),
+        ({"customer_tx_count_7d": 10**18}, "customer_tx_count_7d"),
+        ({"terminal_activity_1d": 10**18}, "terminal_activity_1d"),
+        ({"customer_amount_mean_30d": 1e18}, "customer_amount_mean_30d"),
+        ({"customer_recent_amounts": [1e18]}, "customer_recent_amounts"),
         ({"event_time": datetime(2024, 5, 17)}, "event_time"),  # no zone
         ({"terminal_risk_7d": 1.5}, "terminal_risk_7d"),
         ({"customer_tx_count_7d": -3}, "customer_tx_count_7d"),
         ({"customer_tx_count_7d": 2.5}, "customer_tx_count_7d"),
-        ({"customer_recent_amounts_eur": []}, "customer_recent_amounts_eur"),
-        ({"customer_recent_amounts_eur": [1.0] * 300}, "customer_recent_amounts_eur"),
-        ({"customer_recent_amounts_eur": [1.0, -1.0]}, "customer_recent_amounts_eur"),
-        ({"customer_recent_amounts_eur": [1.0, float("inf")]}, "customer_recent_amounts_eur"),
+        ({"customer_recent_amounts": []}, "customer_recent_amounts"),
+        ({"customer_recent_amounts": [1.0] * 300}, "customer_recent_amounts"),
+        ({"customer_recent_amounts": [1.0, -1.0]}, "customer_recent_amounts"),
+        ({"customer_recent_amounts": [1.0, float("inf")]}, "customer_recent_amounts"),
         ({"customer_tx_cuont_7d": 3}, "customer_tx_cuont_7d"),
     ],
 )
@@ -81,6 +89,27 @@ def test_a_request_that_makes_no_sense_is_refused(changes, field):
     with pytest.raises(ValidationError) as refused:
         request(**changes)
     assert [error["loc"][0] for error in refused.value.errors()] == [field]
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [
+        ("TX-00000194", "TX-00000194"),
+        ("0007", "0007"),
+        (" A 1 ", "A 1"),
+        (1734, "1734"),
+        (7.0, "7"),
+        (2**70, f"{2**70}"),
+    ],
+)
+def test_an_identifier_is_text_or_a_whole_number(sent, meant):
+    read = FraudRequest.model_validate_json(
+        json.dumps(EXAMPLE.model_dump(mode="json") | {"customer_id": sent, "terminal_id": sent})
+    )
+    assert (read.customer_id, read.terminal_id) == (meant, meant)
+    assert decode([read])["customer_id"].to_list() == [meant]
+    described = FraudRequest.model_json_schema()["properties"]["customer_id"]
+    assert [option["type"] for option in described["anyOf"]] == ["string", "integer"]
 
 
 def test_mlflow_can_describe_requests_and_responses():

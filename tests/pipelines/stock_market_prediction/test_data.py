@@ -215,6 +215,9 @@ def bad(bars, days):
     for symbol, name, value in (("S0002", "close", -3.0), ("S0003", "open", 0.0), ("S0004", "high", None)):
         fault = on(bars, symbol, days[120])
         table = table.with_columns(pl.when(fault).then(pl.lit(value)).otherwise(name).alias(name))
+    for symbol, value in (("S0010", -5.0), ("S0011", 1e18)):
+        fault = on(bars, symbol, days[120])
+        table = table.with_columns(volume=pl.when(fault).then(pl.lit(value)).otherwise("volume"))
     fault = on(bars, "S0005", days[120])
     table = table.with_columns(pl.when(fault).then(pl.col("low") * 0.9).otherwise("high").alias("high"))
     twice = bars.filter(on(bars, "S0007", days[130])).with_columns(pl.col("close") * 1.01)
@@ -240,6 +243,8 @@ def validated(bad, tmp_path_factory):
         ("S0005", 1, "not below the lowest"),
         ("S0007", 1, "bar_id"),
         ("S0008", 1, "most symbols were not traded"),
+        ("S0010", 1, "volume_count = -5.0: A volume is not negative"),
+        ("S0011", 1, "A volume is not negative and at most 1,000,000,000,000,000."),
     ],
 )
 def test_a_bad_bar_goes_into_quarantine_with_its_reason(validated, symbol, n_rows, words):
@@ -249,7 +254,7 @@ def test_a_bad_bar_goes_into_quarantine_with_its_reason(validated, symbol, n_row
 
 
 def test_nothing_else_is_rejected_and_the_run_goes_on(validated):
-    assert validated.rejected.height == 7
+    assert validated.rejected.height == 9
     assert validated.summary["stop"] == []
 
 
@@ -259,6 +264,7 @@ def test_a_bad_bar_is_neither_a_target_nor_a_step_to_its_neighbours(bad, days):
         assert row(records, symbol, days[number - 1])["move_pct"] is None
         assert abs(row(records, symbol, days[number + 1])["return_pct"] or 0) < 20
     assert row(records, "S0002", days[121])["return_pct"] is None
+    assert row(records, "S0011", days[120])["volatility_pct"] is None
     assert row(records, "S0001", days[101])["return_pct"] is not None  # the new level is a level
     assert records["market_return_pct"].abs().max() < 10
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from modelyard.parameters import SourceParameters
+from modelyard.own_data.format import TableSourceParameters
 from modelyard.records import Column, Contract, Media
 from modelyard.tasks.classification import class_balance_expectations
 from modelyard.tasks.images.decoding import ENDINGS, ImageFormat, read_image
@@ -51,7 +51,7 @@ RULE_OF_THUMB = "brightness_ratio"
 """The one column that a person without a model would look at."""
 
 
-class IngestParameters(SourceParameters):
+class IngestParameters(TableSourceParameters):
     """Where pictures come from. There is no well-known public data set for this toy, so none is offered."""
 
     source: Literal["simulated", "own"] = Field("simulated", description="Which source.")
@@ -86,6 +86,8 @@ def ingest(params: IngestParameters) -> pl.DataFrame:
             key="picture_id",
             target="is_failing",
             classes=CLASSES,
+            headers=params.columns,
+            table_format=params.format,
         )
         pictures = np.stack(read)
     return rows.hstack(describe(pictures)).with_columns(pl.Series("image", pictures.reshape(len(pictures), -1)))

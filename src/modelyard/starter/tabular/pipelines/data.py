@@ -21,9 +21,9 @@ CONTRACT = Contract(
     target="is_failing",
     group="part_id",
     columns=(
-        Column(name="reading_id", dtype="int64", description="Identifies the reading."),
+        Column(name="reading_id", dtype="string", description="Identifies the reading."),
         Column(name="event_time", dtype="datetime", description="When the sensors were read."),
-        Column(name="part_id", dtype="int64", description="Which part; its successor has another id."),
+        Column(name="part_id", dtype="string", description="Which part; its successor has another id."),
         Column(name="age_d", dtype="float64", description="Time since the part was installed.", unit="d"),
         Column(name="temperature_c", dtype="float64", description="At the part's bearing.", unit="°C"),
         Column(name="vibration_mm_s", dtype="float64", description="Velocity, root mean square.", unit="mm/s"),

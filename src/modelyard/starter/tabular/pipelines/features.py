@@ -13,7 +13,7 @@ FEATURE_VIEWS = (
     FeatureView(
         name="part_condition",
         entity="part_id",
-        entity_dtype="int64",
+        entity_dtype="string",
         ttl=timedelta(days=28),
         description="How a part has been doing, at each of its readings and including it.",
         features=(

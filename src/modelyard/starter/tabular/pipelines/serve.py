@@ -46,7 +46,7 @@ def decode(requests: Sequence[PartRequest]) -> pl.DataFrame:
     """Requests to a frame that ``predict`` takes, row for row."""
     latest = pl.DataFrame(
         {
-            "part_id": range(len(requests)),
+            "part_id": [str(number) for number in range(len(requests))],
             "event_time": _ANY_TIME,
             "age_d": [request.age_d for request in requests],
             "temperature_c": [request.temperatures_c[-1] for request in requests],
@@ -60,7 +60,7 @@ def decode(requests: Sequence[PartRequest]) -> pl.DataFrame:
 def _as_records(requests: Sequence[PartRequest]) -> pl.DataFrame:
     """One row for each reading, a week apart, the latest at :data:`_ANY_TIME`; ``part_id`` is the request's number."""
     rows = [
-        (number, _ANY_TIME - timedelta(weeks=len(request.temperatures_c) - 1 - week), temperature, vibration)
+        (str(number), _ANY_TIME - timedelta(weeks=len(request.temperatures_c) - 1 - week), temperature, vibration)
         for number, request in enumerate(requests)
         for week, (temperature, vibration) in enumerate(
             zip(request.temperatures_c, request.vibrations_mm_s, strict=True)

@@ -63,9 +63,10 @@ def simulate(params: SimulationParameters) -> pl.DataFrame:
     # Machines are read one after the other, a minute each.
     since_start = pl.duration(weeks=pl.col("week"), minutes=pl.col("machine") % 1440)
     return pl.concat(weeks).select(
-        (pl.col("week") * n + pl.col("machine")).alias("reading_id"),
+        pl.format("R-{}", (pl.col("week") * n + pl.col("machine")).cast(pl.String).str.zfill(7)).alias("reading_id"),
         (start + since_start).alias("event_time"),
-        *("part_id", "age_d", "temperature_c", "vibration_mm_s", "is_failing", "true_risk"),
+        pl.format("P-{}", pl.col("part_id").cast(pl.String).str.zfill(6)).alias("part_id"),
+        *("age_d", "temperature_c", "vibration_mm_s", "is_failing", "true_risk"),
     )
 
 

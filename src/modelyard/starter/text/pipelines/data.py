@@ -23,7 +23,7 @@ CONTRACT = Contract(
     event_time="event_time",
     target="is_failing",
     columns=(
-        Column(name="note_id", dtype="int64", description="Identifies the note."),
+        Column(name="note_id", dtype="string", description="Identifies the note."),
         Column(name="event_time", dtype="datetime", description="When the note was written."),
         Column(name="n_words_count", dtype="int64", description="Words and marks of the note."),
         Column(name="is_failing", dtype="bool", description="Whether the part failed within the following week."),

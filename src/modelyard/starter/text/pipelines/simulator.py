@@ -68,7 +68,7 @@ def simulate(params: SimulationParameters) -> pl.DataFrame:
     start = datetime.combine(params.start_date, datetime.min.time(), UTC)
     rows = pl.DataFrame(
         {
-            "note_id": np.arange(n),
+            "note_id": [f"N-{number:06d}" for number in range(n)],
             "note": _notes(wear, params.n_sentences, rng),
             "is_failing": rng.random(n) < true_risk,
             "true_risk": true_risk,

@@ -30,10 +30,11 @@ def test_words_of_later_rows_are_not_in_the_vocabulary(trained):
 def test_an_own_table_is_read_and_a_missing_note_has_no_words(tmp_path):
     (tmp_path / "notes.csv").write_text(
         "note_id,event_time,note,is_failing\n"
-        '1,2024-01-01T00:00:00Z,"The fan is hot, the pump too.",true\n'
+        'N-007,2024-01-01T00:00:00Z,"The fan is hot, the pump too.",true\n'
         "2,2024-01-02T00:00:00Z,,false\n"
     )
     records = ingest(IngestParameters(source="own", path=str(tmp_path / "notes.csv")))
+    assert records["note_id"].to_list() == ["N-007", "2"]
     assert records["n_words_count"].to_list() == [9, 0]
     assert records["note"].to_list() == ["The fan is hot, the pump too.", ""]
 
