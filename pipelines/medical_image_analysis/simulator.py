@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
-from modelyard.tasks.simulation import event_times, known_risk_ceiling
+from modelyard.tasks.simulation import event_times, known_risk_ceiling, severities
 
 Floats = NDArray[np.float32]
 
@@ -88,11 +88,8 @@ def known_ceiling(params: SimulationParameters) -> dict[str, float]:
 
 def _patients(params: SimulationParameters) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Severity, true risk and label of each exam, shape (N,)."""
-    rng, n = np.random.default_rng([params.seed, 0]), params.n_exams
-    is_ill = rng.random(n) < params.ill_share
-    severity = np.where(is_ill, 0.35 + rng.gamma(2.0, 0.25, n), rng.exponential(0.1, n))
-    true_risk = 1 / (1 + np.exp(-_RISK_SLOPE * (severity - _RISK_CENTRE)))
-    return severity, true_risk, rng.random(n) < true_risk
+    rng = np.random.default_rng([params.seed, 0])
+    return severities(params.ill_share, _RISK_SLOPE, _RISK_CENTRE, params.n_exams, rng)
 
 
 def _chests(severity: Floats, rng: np.random.Generator) -> Floats:

@@ -23,6 +23,24 @@ def event_times(start: date, elapsed_days: NDArray[np.float64]) -> pl.Series:
     return pl.Series("event_time", np.datetime64(start, "us") + elapsed).dt.replace_time_zone("UTC")
 
 
+def severities(
+    affected_share: float, slope: float, centre: float, n: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Returns how severely each of N examples is affected, its true risk, and the label drawn with it, each (N,).
+
+    Args:
+        affected_share: Share of the examples with a severity of 0.35 and more; the others have a little of it, too.
+        slope: Of the log-odds of the label along the severity.
+        centre: Severity with a risk of one half.
+        n: Number of examples.
+        rng: Draws.
+    """
+    is_affected = rng.random(n) < affected_share
+    severity = np.where(is_affected, 0.35 + rng.gamma(2.0, 0.25, n), rng.exponential(0.1, n))
+    true_risk = 1 / (1 + np.exp(-slope * (severity - centre)))
+    return severity, true_risk, rng.random(n) < true_risk
+
+
 def known_risk_ceiling(true_risk: NDArray[np.float64], is_positive: NDArray[np.bool_]) -> dict[str, float]:
     """Returns ``roc_auc`` and ``accuracy`` of a model that knows each example's risk, on the test examples.
 
