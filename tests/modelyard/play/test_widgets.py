@@ -200,6 +200,21 @@ def test_what_no_input_can_mend_is_said_above_with_the_way_out(server, open_page
     page.locator(".notice").wait_for(state="detached")
 
 
+def test_a_model_that_cannot_answer_leaves_no_page_that_waits_for_ever(server, open_page):
+    page = open_page(f"{server.url}/")
+    page.locator(".card:not(.waiting)").first.wait_for()
+    page.route(
+        "**/v1/card/play", lambda route: _unavailable(route) if route.request.method == "POST" else route.continue_()
+    )
+    page.goto(f"{server.url}/#/card")
+    page.get_by_text("There is no answer yet.").wait_for()
+    assert "Version 1 cannot answer." in page.locator(".notice").inner_text()
+
+
+def _unavailable(route):
+    route.fulfill(status=503, json={"detail": "Version 1 cannot answer.", "way_out": "kedro run --pipeline=card"})
+
+
 def test_addresses_lead_to_examples_and_back(server, open_page):
     page = open_page(f"{server.url}/#/card/2")
     answered(page)

@@ -66,7 +66,7 @@ function Playing({ play, example, project, overview }: { play: d.PlayPage; examp
           <Inputs play={play} request={request} whole={whole} set={set} problems={besides} />
         </section>
         <section class={`panel answer ${isBusy ? "busy" : ""} ${error ? "stale" : ""}`} aria-label="The answer" aria-busy={isBusy}>
-          {shown ? <AnswerShown key={chosen} play={play} shown={shown} whole={whole} set={set} /> : <div class="waiting tall" />}
+          {shown ? <AnswerShown key={chosen} play={play} shown={shown} whole={whole} set={set} /> : error && !isBusy ? <p class="quiet">There is no answer yet.</p> : <div class="waiting tall" />}
           {shown && <Source shown={shown} />}
         </section>
       </div>
