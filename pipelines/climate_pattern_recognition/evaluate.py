@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
+from modelyard.tasks.quantiles import interval_coverage
 from modelyard.tasks.series.leads import by_lead
-from modelyard.tasks.series.scores import crps_gaussian, gaussian_quantiles, interval_coverage
+from modelyard.tasks.series.scores import crps_gaussian, gaussian_quantiles
 from pipelines.climate_pattern_recognition.baselines import Forecast, fit_baselines
 from pipelines.climate_pattern_recognition.inputs import (
     arrays_of,

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.errors import DataContractError
+from modelyard.tasks.quantiles import interval_coverage, pinball
 from modelyard.tasks.series.lags import windows, with_lags, with_means
 from modelyard.tasks.series.leads import by_lead, with_outcomes
 from modelyard.tasks.series.scores import (
@@ -20,8 +21,6 @@ from modelyard.tasks.series.scores import (
     crps_gaussian,
     crps_gaussian_loss,
     gaussian_quantiles,
-    interval_coverage,
-    pinball,
 )
 from modelyard.tasks.series.seasons import annual_waves, anomaly, climatology
 from modelyard.tasks.series.splits import contiguous_folds, known_at, split_by_target, walk_forward

@@ -1,6 +1,6 @@
-"""How good is a forecast that is a distribution? CRPS, pinball loss and coverage, for arrays and as losses of torch.
+"""How good is a forecast that is a distribution? The CRPS, for arrays and as a loss of torch.
 
-CRPS and pinball loss are proper scores (Gneiting and Raftery 2007, Journal of the American Statistical Association 102,
+It is a proper score (Gneiting and Raftery 2007, Journal of the American Statistical Association 102,
 359): no forecast scores better, on average, than the distribution that the outcomes come from.
 """
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from modelyard.tasks.quantiles import pinball
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,21 +46,6 @@ def crps_gaussian_loss(mean: "Tensor", std: "Tensor", outcome: "Tensor") -> "Ten
     return std * (error * torch.erf(error / math.sqrt(2)) + 2 * density - 1 / _SQRT_PI)
 
 
-def pinball(quantiles: "Values", levels: "Values", outcome: "Values") -> "Values":
-    """Returns the pinball loss of each quantile, shape (..., Q), in the unit of the outcome; arrays or tensors.
-
-    Koenker and Bassett 1978, Econometrica 46, 33. Its mean over rows is least at the true quantile.
-
-    Args:
-        quantiles: Shape (..., Q).
-        levels: Share of outcomes that should lie below each, shape (Q,).
-        outcome: Shape (...).
-    """
-    error = outcome[..., None] - quantiles
-    loss: Values = levels * error - error.clip(max=0)
-    return loss
-
-
 def crps_from_quantiles(quantiles: "Values", levels: "Values", outcome: "Values") -> "Values":
     """Returns an estimate of the CRPS from equally spaced quantiles, shape (...): twice their mean pinball loss.
 
@@ -80,10 +67,3 @@ def gaussian_quantiles(mean: Floats, std: Floats, levels: Sequence[float]) -> Fl
 
     found: Floats = mean[..., None] + std[..., None] * ndtri(np.asarray(levels))
     return found
-
-
-def interval_coverage(low: Floats, high: Floats, outcome: Floats) -> float:
-    """Returns the share of the known outcomes (not NaN) in their interval, bounds included; NaN where none is known."""
-    is_known = np.isfinite(outcome)
-    is_inside = (low <= outcome) & (outcome <= high)
-    return float(is_inside[is_known].mean()) if is_known.any() else float("nan")

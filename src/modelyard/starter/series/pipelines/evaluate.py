@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
+from modelyard.tasks.quantiles import interval_coverage, pinball
 from modelyard.tasks.series.leads import by_lead
-from modelyard.tasks.series.scores import interval_coverage, pinball
 from pipelines.starter_project.data import LEADS
 from pipelines.starter_project.model import LEVELS, ForecastModel, quantiles_kwh
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.parameters import Parameters
-from modelyard.tasks.series.scores import gaussian_quantiles, pinball
+from modelyard.tasks.quantiles import pinball
+from modelyard.tasks.series.scores import gaussian_quantiles
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import polars as pl
 from modelyard.errors import DataContractError
 from modelyard.project import FitRun
 from modelyard.scoring import rows_of
-from modelyard.tasks.series.scores import pinball
+from modelyard.tasks.quantiles import pinball
 from pipelines.starter_project.model import (
     LEVELS,
     FitParameters,
