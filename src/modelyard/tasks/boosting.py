@@ -70,6 +70,7 @@ def fit_booster(
     run: FitRun,
     score: Callable[[xgb.Booster], float] | None = None,
     objective: str = "binary:logistic",
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[xgb.Booster, int]:
     """Boosts in blocks of ten rounds; a killed run continues after its last block and ends at the same trees.
 
@@ -84,13 +85,14 @@ def fit_booster(
             returns is reported as steps 1, 2, ...
         score: Returns the validation value of the trees so far, greater is better. None: all rounds are kept.
         objective: XGBoost's name of the loss.
+        options: What else XGBoost is told: ``monotone_constraints``, ``quantile_alpha``.
 
     Returns:
         The trees up to the best round, and that round's number from 0 (XGBoost's ``best_iteration``).
     """
     import xgboost as xgb
 
-    settings = booster_settings(params, run, objective, float(y.mean()), len(x))
+    settings = booster_settings(params, run, objective, float(y.mean()), len(x)) | dict(options or {})
     matrix = xgb.QuantileDMatrix(x, y, max_bin=params.max_bin, nthread=run.n_threads)
     folder, fingerprint = run.folder / "booster", digest_of(x, y, settings)
     blocks, raw = _resumed(folder, fingerprint)
@@ -121,7 +123,10 @@ def booster_settings(
     params: BoosterParameters, run: FitRun, objective: str, base_score: float, n_rows: int
 ) -> dict[str, Any]:
     """Returns XGBoost's parameters; each round is seeded by its number, so that it does not depend on those before."""
-    chosen = params.model_dump(exclude={"n_estimators", "best_iteration", "early_stopping_rounds"})
+    unused = {"n_estimators", "best_iteration", "early_stopping_rounds"}
+    # XGBoost warns of a weight of positive rows where no row is one.
+    unused |= set() if objective.startswith("binary:") else {"scale_pos_weight"}
+    chosen = params.model_dump(exclude=unused)
     return {
         **chosen,
         "objective": objective,
@@ -143,7 +148,7 @@ def booster_logits(booster: xgb.Booster, x: NDArray[np.float32], n_rounds: int =
         n_rounds: Of the booster's.
 
     Returns:
-        float64 of shape (N,).
+        float64 of shape (N,), or (N, Q) of a booster of Q quantiles.
     """
     import xgboost as xgb
 

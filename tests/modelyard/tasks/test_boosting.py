@@ -148,3 +148,20 @@ def test_no_rows_have_no_answers(tmp_path):
 
 def test_a_metric_is_written_for_the_log():
     assert (format_metric(None), format_metric(0.25)) == ("unknown", "0.2500")
+
+
+def test_options_reach_xgboost_a_law_is_kept_and_quantiles_are_two_columns(tmp_path):
+    random = np.random.default_rng(0)
+    x = random.uniform(-1, 1, (500, 2)).astype(np.float32)
+    y = x[:, 0] - 2 * x[:, 1] ** 2 + 0.3 * random.normal(size=500)
+    run = FitRun(seed=0, folder=tmp_path / "law", report=lambda step, value: None, n_threads=1)
+    law = {"monotone_constraints": "(1,0)"}
+    trees, _ = fit_booster(x, y, QUICK, run, None, "reg:squarederror", law)
+    assert (booster_logits(trees, x + np.array([0.2, 0], np.float32)) >= booster_logits(trees, x) - 1e-9).all()
+    free, _ = fit_booster(x, y, QUICK, dataclasses.replace(run, folder=tmp_path / "free"), None, "reg:squarederror")
+    assert (booster_logits(free, x + np.array([0.2, 0], np.float32)) < booster_logits(free, x) - 1e-3).any()
+    both = {"quantile_alpha": [0.1, 0.9], "base_score": [0.0, 0.0]}
+    run = dataclasses.replace(run, folder=tmp_path / "quantiles")
+    found = booster_logits(fit_booster(x, y, QUICK, run, None, "reg:quantileerror", both)[0], x)
+    assert found.shape == (500, 2)
+    assert np.mean((found[:, 0] <= y) & (y <= found[:, 1])) > 0.7
