@@ -15,6 +15,10 @@ class TableFormat(Parameters):
     )
     decimal: Literal[".", ","] = Field(".", description="Mark before the decimals of a number.")
     thousands: Literal["", ",", ".", " ", "'", "_"] = Field("", description="Mark between thousands; empty: none.")
+    currency_marks: tuple[str, ...] = Field(
+        (),
+        description="What may stand before or behind an amount ($, EUR); commas between its thousands are read then.",
+    )
     true_values: tuple[str, ...] = Field(
         ("true", "t", "yes", "y", "1", "1.0"), description="Spellings of true, in any letter case."
     )
