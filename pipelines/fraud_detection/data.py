@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from modelyard.errors import DataContractError
 from modelyard.files import atomic_file
 from modelyard.own_data.further_columns import FurtherSourceParameters, with_further_columns
-from modelyard.own_data.table import read_own_source
+from modelyard.own_data.table import header_of, read_own_source
 from modelyard.parameters import Parameters
 from modelyard.paths import data_directory
 from modelyard.records import CURRENCY, Column, Contract
@@ -350,7 +350,7 @@ def _tomorrow() -> datetime:
 def _own(params: IngestParameters) -> pl.DataFrame:
     """The user's transactions in the file's order; a ``split`` that they bring is kept."""
     contract = with_further_columns(CONTRACT, params)
-    records = read_own_source(params, contract, params.timezone, optional=params.further_columns)
+    records = read_own_source(_with_named_currency(params), contract, params.timezone, optional=params.further_columns)
     if "split" in records.columns:
         return records
     # A wrong date in the future must not move the test weeks there; validation rejects its row.
@@ -358,6 +358,17 @@ def _own(params: IngestParameters) -> pl.DataFrame:
     if not isinstance(last, datetime):
         return records  # no time can be read or lies in the past: validation says so, row by row
     return assign_split(records, params.periods, last + timedelta(days=1))
+
+
+def _with_named_currency(params: IngestParameters) -> IngestParameters:
+    """A header that says the currency, ``amount_eur``, is that of the amounts, if the currency is this one."""
+    said = f"amount_{params.currency.lower()}"
+    if not params.path or "amount" in params.columns:
+        return params
+    there = header_of(Path(params.path), [said, "transaction_id"])
+    if "amount" in there or said not in there:
+        return params
+    return params.model_copy(update={"columns": {**params.columns, "amount": said}})
 
 
 def _public(params: IngestParameters) -> pl.DataFrame:

@@ -190,10 +190,10 @@ def read_own_table(
 
 
 def header_of(path: Path, wanted: Collection[str]) -> list[str]:
-    """Returns the headers of a user's CSV or Parquet file, without blanks around them and in lower case.
+    """Returns the headers of a user's table, without blanks around them and in lower case.
 
     Args:
-        path: The file.
+        path: A CSV or Parquet file, or a folder of Parquet files, whose first one is taken.
         wanted: Headers by which a line below a title is known to be the header.
 
     Raises:
@@ -201,7 +201,10 @@ def header_of(path: Path, wanted: Collection[str]) -> list[str]:
         DataContractError: The file is empty or damaged.
     """
     _check_file(path)
-    head = _head(path)
+    path = next(iter(sorted(path.rglob("*.parquet"))), path) if path.is_dir() else path
+    head = b"" if path.is_dir() else _head(path)
+    if not head:
+        return []  # a folder without tables, as reading it says
     if head.startswith(_PARQUET_MAGIC):
         return [_plain(name) for name in _arrow_table(path).column_names]
     return [_plain(name) for name in _find_header(head, set(wanted))[2]]

@@ -90,7 +90,7 @@ def read_own_media(
 
     Returns:
         Rows (``key``, ``event_time``, ``split``, ``parse_errors``, ``target``, ``group``, ``columns``), sorted by name
-        or in the CSV file's order, and the values of each.
+        or in the CSV file's order, and the values of each. There is no ``split`` where the file brings times instead.
 
     Raises:
         ConfigurationError: Nothing is there.
@@ -130,6 +130,8 @@ def read_own_media(
             "event_time": pl.Datetime("us", "UTC"),
         },
     )
+    if rows["split"].null_count() == rows.height:
+        rows = rows.drop("split")  # nobody has said one: the spine splits by time
     if classes is not None:
         rows = rows.with_columns(pl.Series(target, [_class(file.about["label"], classes) for file in files]))
     return rows, list(values)

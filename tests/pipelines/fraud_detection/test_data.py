@@ -263,6 +263,19 @@ def test_a_banks_export_is_read_with_its_tokens_dates_commas_and_currency(tmp_pa
     assert reason.startswith("currency = 'EUR': All amounts are in CHF (ingest.currency)")
 
 
+@pytest.mark.parametrize("name", ["cards.csv", "cards.parquet"])
+def test_a_header_may_say_the_currency(write, name):
+    path = write(name)
+    table = pl.read_csv(path) if path.suffix == ".csv" else pl.read_parquet(path)
+    table = table.rename({"euros": " Amount_EUR" if path.suffix == ".csv" else "amount_eur"})
+    table.write_csv(path) if path.suffix == ".csv" else table.write_parquet(path)
+    params = own(path, periods=PeriodParameters(train_days=12))
+    params = params.model_copy(update={"columns": {key: NAMES[key] for key in NAMES if key != "amount"}})
+    assert ingest(params)["amount"].null_count() == 0
+    with pytest.raises(DataContractError, match=r"Columns are missing: 'amount' \(did you mean '[aA]mount_"):
+        ingest(params.model_copy(update={"currency": "CHF"}))
+
+
 def test_money_is_in_the_currency_that_is_named(write):
     params = own(write(), currency="JPY", max_amount=1e6, periods=PeriodParameters(train_days=12))
     assert set(ingest(params)["currency"]) == {"JPY"}
