@@ -26,7 +26,7 @@ from modelyard.public_data.catalogue import Result, results_on
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 IMAGES = ROOT / "docs" / "images"
-REPRINTED = ("grad_cam.png", "least_sure.png", "piano_rolls.png")
+REPRINTED = ("grad_cam.png", "least_sure.png", "most_wrong.png", "piano_rolls.png")
 """Figures that reprint examples of a data set: those of public data are not ours to publish."""
 MARKED = re.compile(r"<!-- results -->\n.*?<!-- /results -->", re.DOTALL)
 

@@ -3,6 +3,8 @@
 The entries are in ``conf/base/public_data.yml``; ``docs/public-data.md`` explains how to add one.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -18,8 +20,15 @@ from modelyard.paths import repository
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
+_MEMBER = re.compile("(?P<sha256>[0-9a-f]{64}) (?P<bytes>[0-9]+) (?P<path>.+)")
+
+
+def _is_inside(path: str) -> bool:
+    return not ("\\" in path or ":" in path or any(part in ("", ".", "..") for part in path.split("/")))
+
+
 def _relative(path: str) -> str:
-    if "\\" in path or ":" in path or any(part in ("", ".", "..") for part in path.split("/")):
+    if not _is_inside(path):
         raise ValueError("must be a relative path with forward slashes that stays inside its folder")
     return path
 
@@ -67,12 +76,12 @@ class Archive(PublishedBytes):
 
 
 class Upstream(BaseModel):
-    """The publisher's repository at one commit."""
+    """The publisher's repository at one commit, or page."""
 
     model_config = _STRICT
 
     repository: WebAddress
-    commit: str = Field(pattern=r"^[0-9a-f]{40}$")
+    commit: str = Field("", pattern=r"^([0-9a-f]{40})?$", description="Empty where there is one version only.")
     files: WebAddress = Field(
         description="Address of one file; ``{commit}``, ``{path}``, its end ``{name}`` are filled in."
     )
@@ -117,7 +126,7 @@ class PublicDataset(BaseModel):
     @model_validator(mode="after")
     def _paths_are_unique(self) -> "PublicDataset":
         paths = [item.path for item in (*self.all_files(), *self.archives)]
-        twice = {path for path in paths if paths.count(path) > 1}
+        twice = {path for path, n in Counter(paths).items() if n > 1}
         if twice:
             raise ValueError(f"listed twice: {', '.join(sorted(twice))}")
         if not paths:
@@ -175,29 +184,32 @@ def load_catalogue(path: Path | None = None) -> dict[str, PublicDataset]:
     raise ConfigurationError(found, where=str(path), way_out="docs/public-data.md shows what an entry looks like")
 
 
-def read_members(path: Path) -> list[dict[str, Any]]:
+def read_members(path: Path) -> list[PublishedFile]:
     """Reads the list of an archive's members: ``<sha256> <bytes> <path>`` on each line, in the archive's order.
+
+    Some lists have ten thousands of lines, so that each is matched once instead of being validated field by field.
 
     Args:
         path: The list.
 
     Returns:
-        The fields of a :class:`PublishedFile` for each line.
+        One file for each line.
 
     Raises:
-        ConfigurationError: A line has another form.
+        ConfigurationError: A line has another form, or its path leaves the folder.
         OSError: The list cannot be read.
     """
     members = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        parts = line.split(" ", 2)
-        if len(parts) != 3 or not parts[1].isdecimal():
+        found = _MEMBER.fullmatch(line)
+        if found is None or not _is_inside(found["path"]):
             raise ConfigurationError(
-                "The line is not '<sha256> <bytes> <path>'.",
+                "The line is not '<sha256> <bytes> <path>', the path relative and with forward slashes.",
                 where=f"{path}, line {number}",
                 way_out="write the list anew",
             )
-        members.append({"sha256": parts[0], "bytes": int(parts[1]), "path": parts[2]})
+        file = PublishedFile.model_construct(path=found["path"], bytes=int(found["bytes"]), sha256=found["sha256"])
+        members.append(file)
     return members
 
 

@@ -22,13 +22,13 @@ class HasMaps(Protocol):
         """Maps to logits (B, K), or (B,)."""
 
 
-def grad_cam(network: HasMaps, pictures: Tensor, output: int = 0) -> Tensor:
+def grad_cam(network: HasMaps, pictures: Tensor, output: int | Tensor = 0) -> Tensor:
     """Returns what speaks for an answer at each place of a picture.
 
     Args:
         network: In evaluation mode.
         pictures: As for the network, (B, C, H, W).
-        output: Number of the output that is explained.
+        output: Number of the output that is explained; of each picture its own where it is a tensor of shape (B,).
 
     Returns:
         Shape (B, H, W), 0 to 1 in each picture.
@@ -39,17 +39,18 @@ def grad_cam(network: HasMaps, pictures: Tensor, output: int = 0) -> Tensor:
     return _scaled(heat)
 
 
-def coarse_grad_cam(network: HasMaps, pictures: Tensor, output: int = 0) -> Tensor:
+def coarse_grad_cam(network: HasMaps, pictures: Tensor, output: int | Tensor = 0) -> Tensor:
     """Returns the same as :func:`grad_cam` at the size of the network's maps, (B, H', W')."""
     return _scaled(_relevance(network, pictures, output)[:, 0])
 
 
-def _relevance(network: HasMaps, pictures: Tensor, output: int) -> Tensor:
+def _relevance(network: HasMaps, pictures: Tensor, output: int | Tensor) -> Tensor:
     """Returns the maps' sum, weighted with what each does for the output, where it is positive, (B, 1, H', W')."""
     with torch.enable_grad():
         maps = network.features(pictures).detach().requires_grad_()
         logits = network.head(maps)
-        (gradient,) = torch.autograd.grad((logits if logits.ndim == 1 else logits[:, output]).sum(), maps)
+        explained = logits if logits.ndim == 1 else logits[torch.arange(len(logits)), output]
+        (gradient,) = torch.autograd.grad(explained.sum(), maps)
     return (gradient.mean(dim=(2, 3), keepdim=True) * maps.detach()).sum(dim=1, keepdim=True).relu()
 
 

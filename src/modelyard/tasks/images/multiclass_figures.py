@@ -80,11 +80,9 @@ def mean_heat(networks: list[ResNet9], pictures: Tensor, outputs: NDArray[np.int
 
     from modelyard.tasks.images.grad_cam import grad_cam
 
-    heat = [
-        torch.stack([grad_cam(network, pictures[at : at + 1], int(output))[0] for network in networks]).mean(dim=0)
-        for at, output in enumerate(outputs)
-    ]
-    values: NDArray[np.float32] = torch.stack(heat).numpy()
+    explained = torch.tensor(outputs)
+    heat = torch.stack([grad_cam(network, pictures, explained) for network in networks]).mean(dim=0)
+    values: NDArray[np.float32] = heat.numpy()
     return values
 
 

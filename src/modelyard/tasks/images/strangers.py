@@ -57,7 +57,8 @@ def synthetic_strangers(pictures: Tensor, n: int) -> Tensor:
 
     if n == 0:
         return pictures[:0]
-    number = torch.arange(n, device=pictures.device)
+    # Of few strangers the kinds differ from batch to batch.
+    number = (torch.arange(n) + torch.randint(6, (1,))).to(pictures.device)
     like = pictures[:n]
     one = (n, 1, 1, 1)
     plain = torch.rand((n, like.shape[1], 1, 1), device=like.device)
@@ -65,7 +66,7 @@ def synthetic_strangers(pictures: Tensor, n: int) -> Tensor:
     plain = torch.where((number % 2 == 0).view(one), grey, plain).expand_as(like)
     noise = torch.rand(one, device=like.device) + 0.25 * torch.rand(one, device=like.device) * torch.randn_like(like)
     made = [plain, noise.clamp(0, 1), _shuffled(like)]
-    return torch.stack(made)[number % len(made), number]
+    return torch.stack(made)[number % len(made), torch.arange(n, device=pictures.device)]
 
 
 def _shuffled(pictures: Tensor) -> Tensor:

@@ -133,3 +133,11 @@ def test_heat_maps_are_made_for_the_rows_that_ask_and_others_stay_as_they_are():
     assert found["score"].to_list() == [0.1, 0.2, 0.3]
     nobody = frame.with_columns(explain=pl.lit(False))
     assert with_heat_maps(predictions, nobody, networks, to_pictures) is predictions
+
+
+def test_each_picture_may_have_another_output_explained():
+    network = SmallResNet(in_channels=1, n_outputs=3, width=2, n_blocks=1).eval()
+    pictures = torch.rand(2, 1, 16, 16)
+    mixed = grad_cam(network, pictures, output=torch.tensor([2, 1]))
+    assert torch.allclose(mixed[0], grad_cam(network, pictures, output=2)[0], atol=1e-5)
+    assert torch.allclose(mixed[1], grad_cam(network, pictures, output=1)[1], atol=1e-5)
