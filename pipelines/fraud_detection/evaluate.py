@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.tasks.classification import probability_metrics
+from modelyard.tasks.further_inputs import refuse_unknown
 from modelyard.tasks.ranking import average_precision, roc_auc
 from pipelines.fraud_detection.alerts import Alerts, ScoreParameters, card_days, costs, raise_alerts
 from pipelines.fraud_detection.inputs import Inputs, model_inputs
@@ -34,7 +35,11 @@ def predict(model: FraudModel, examples: pl.DataFrame) -> pl.DataFrame:
         Row for row: ``score`` (calibrated probability of fraud, float64 in [0, 1]), its parts ``booster_logit`` and
         ``network_logit`` (log-odds, float64), ``is_alert`` (whether the score reaches the model's threshold) and
         ``reasons`` (in words, separated by ``"; "``; empty where there is no alert).
+
+    Raises:
+        DataContractError: A request gives a further column that the model does not have.
     """
+    refuse_unknown(examples, model.params.further)
     inputs = model_inputs(examples, model.params.further)
     answers = answers_of(model, inputs)
     threshold = model.params.alert.threshold

@@ -10,7 +10,7 @@ from pipelines.fraud_detection.features import FEATURE_VIEWS, derive_features
 from pipelines.fraud_detection.figures import figures
 from pipelines.fraud_detection.model import load, save
 from pipelines.fraud_detection.play import PLAY
-from pipelines.fraud_detection.serve import EXAMPLE, FraudRequest, FraudResponse, answer, decode, encode
+from pipelines.fraud_detection.serve import EXAMPLE, FraudRequest, FraudResponse, decode, encode
 from pipelines.fraud_detection.train import fit, search_space
 
 PROJECT = Project(
@@ -27,14 +27,7 @@ PROJECT = Project(
     predict=predict,
     metrics=Metrics(score=score, primary="average_precision", greater_is_better=True, floor=floor),
     figures=figures,
-    api=Api(
-        request=FraudRequest,
-        response=FraudResponse,
-        decode=decode,
-        answer=answer,
-        encode=encode,
-        example=EXAMPLE,
-    ),
+    api=Api(request=FraudRequest, response=FraudResponse, decode=decode, encode=encode, example=EXAMPLE),
     schedule="0 4 * * 1",  # Mondays at 4:00 UTC: a week's labels have arrived
     play=PLAY,
 )

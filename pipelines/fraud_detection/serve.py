@@ -14,14 +14,11 @@ import polars as pl
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
 from modelyard.feature_store.schema import Feature
-from modelyard.own_data.further_columns import further_names
 from modelyard.records import CURRENCY
-from modelyard.tasks.further_inputs import FurtherValues, further_frame, refuse_unknown
+from modelyard.tasks.further_inputs import GIVEN, FurtherValues, further_frame
 from pipelines.fraud_detection.data import CONTRACT, LARGEST_AMOUNT
-from pipelines.fraud_detection.evaluate import predict
 from pipelines.fraud_detection.features import FEATURE_VIEWS
 from pipelines.fraud_detection.identifiers import Identifier
-from pipelines.fraud_detection.model import FraudModel
 
 _FEATURES = tuple(feature for view in FEATURE_VIEWS for feature in view.features)
 _LISTS = tuple(feature.name for feature in _FEATURES if feature.dtype.endswith("_list"))
@@ -74,7 +71,7 @@ def _field(feature: Feature) -> tuple[Any, Any]:
 
 
 _FIELDS: dict[str, Any] = {feature.name: _field(feature) for feature in _FEATURES}
-_TAKEN = {*FraudTransaction.model_fields, *_FIELDS, *(column.name for column in CONTRACT.columns)}
+_TAKEN = {GIVEN, *FraudTransaction.model_fields, *_FIELDS, *(column.name for column in CONTRACT.columns)}
 
 
 def _are_further(values: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +80,7 @@ def _are_further(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-_FIELDS["further"] = (
+_FIELDS[GIVEN] = (
     Annotated[FurtherValues, AfterValidator(_are_further)],
     Field(
         {},
@@ -151,7 +148,7 @@ def decode(requests: Sequence[FraudTransaction]) -> pl.DataFrame:
     ``customer_recent_length`` all their entries are real.
     """
     records = [request.model_dump() | {"event_time": request.event_time.astimezone(UTC)} for request in requests]
-    further = further_frame([record.pop("further") for record in records])
+    further = further_frame([record.pop(GIVEN) for record in records])
     longest = max((len(record[name]) for record in records for name in _LISTS if record[name]), default=1)
     for record in records:
         lengths = [len(record[name]) for name in _LISTS if record[name]]
@@ -171,16 +168,6 @@ def _schema() -> dict[str, Any]:
         "amount": pl.Float64,
         **{feature.name: dtypes[feature.dtype] for feature in _FEATURES},
     }
-
-
-def answer(model: FraudModel, frame: pl.DataFrame) -> pl.DataFrame:
-    """Returns what :func:`predict` does, for decoded requests whose further columns the model has.
-
-    Raises:
-        DataContractError: A request gives a further column that the model does not have.
-    """
-    refuse_unknown(frame, further_names(frame.columns, CONTRACT, FEATURE_VIEWS), model.params.further)
-    return predict(model, frame)
 
 
 def encode(predictions: pl.DataFrame) -> list[FraudResponse]:

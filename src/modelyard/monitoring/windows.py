@@ -177,7 +177,7 @@ def scored_batch(project: "Project", model: Any, path: Path) -> "pl.DataFrame":
         answers = (project.api.answer or project.predict)(model, inputs)
         table = inputs.hstack(answers.select(name for name in answers.columns if name not in inputs.columns))
         parts.append(table.hstack(part.select(name for name in part.columns if name not in table.columns)))
-    return pl.concat(parts, how="vertical_relaxed")
+    return pl.concat(parts, how="diagonal_relaxed")
 
 
 def _requests(project: "Project", part: "pl.DataFrame", path: Path, start: int) -> list[Any]:

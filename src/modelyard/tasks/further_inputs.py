@@ -19,6 +19,9 @@ from modelyard.parameters import Parameters
 MOST_CATEGORIES = 20
 """Categories of a column that are inputs: the most frequent ones of the training rows."""
 
+GIVEN = "further"
+"""Field of a request with its further columns, and the column of decoded requests with the names that each gives."""
+
 FurtherValues = Annotated[
     dict[
         Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)],
@@ -111,14 +114,20 @@ def _as_text(values: pl.Series) -> Any:
 
 
 def further_frame(values: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Returns the further columns of requests, a row for each; a column that any request sends as text is text."""
+    """Returns the further columns of requests, a row for each; a column that any request sends as text is text.
+
+    Beside them :data:`GIVEN` holds which of them each request gives. No columns at all where no request gives any.
+    """
+    names = sorted({name for one in values for name in one})
     columns = []
-    for name in sorted({name for one in values for name in one}):
+    for name in names:
         given = [one.get(name) for one in values]
         if any(isinstance(value, str) for value in given):
             columns.append(pl.Series(name, [_text(value) for value in given], dtype=pl.String))
         else:
             columns.append(pl.Series(name, given, dtype=pl.Float64))
+    if names:
+        columns.append(pl.Series(GIVEN, [list(one) for one in values], dtype=pl.List(pl.String)))
     return pl.DataFrame(columns)
 
 
@@ -128,21 +137,21 @@ def _text(value: Any) -> str | None:
     return str(int(value)) if math.isfinite(value) and value == int(value) else str(value)
 
 
-def refuse_unknown(frame: pl.DataFrame, names: Sequence[str], inputs: Sequence[FurtherInput]) -> None:
+def refuse_unknown(frame: pl.DataFrame, inputs: Sequence[FurtherInput]) -> None:
     """Checks that a model has the further columns that requests give.
 
     Args:
-        frame: Decoded requests. A column without a value is of other requests, decoded together with these.
-        names: Its further columns, see :func:`modelyard.own_data.further_columns.further_names`.
+        frame: Decoded requests, or other examples, of which nothing is checked: their columns may be of another model.
         inputs: As the model keeps them.
 
     Raises:
         DataContractError: It has not.
     """
     known = [one.name for one in inputs]
-    if unknown := [name for name in names if name not in known and frame[name].count()]:
+    given = frame[GIVEN].explode().drop_nulls().unique().sort().to_list() if GIVEN in frame.columns else []
+    if unknown := [name for name in given if name not in known]:
         raise DataContractError(
             f"The model has no further column {', '.join(unknown)}.",
-            where="further",
-            way_out=f"its further columns are {', '.join(known)}" if known else "leave `further` out",
+            where=GIVEN,
+            way_out=f"its further columns are {', '.join(known)}" if known else f"leave `{GIVEN}` out",
         )

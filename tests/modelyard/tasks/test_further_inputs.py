@@ -56,12 +56,13 @@ def test_the_columns_of_requests_are_those_that_any_of_them_gives():
 def test_a_column_that_the_model_does_not_have_is_refused():
     frame = further_frame([{"shop": "fuel"}, {"speed": 3.0}])
     with pytest.raises(DataContractError, match="no further column speed") as caught:
-        refuse_unknown(frame, frame.columns, LEARNT)
+        refuse_unknown(frame, LEARNT)
     assert "shop, distance_km" in caught.value.way_out
-    refuse_unknown(frame[:1], frame.columns, LEARNT)  # the other request's column is not this one's fault
+    refuse_unknown(frame[:1], LEARNT)  # the other request's column is not this one's fault
     with pytest.raises(DataContractError) as caught:
-        refuse_unknown(frame, frame.columns, ())
+        refuse_unknown(frame, ())
     assert caught.value.way_out == "leave `further` out"
+    refuse_unknown(frame.drop("further"), ())  # rows of records, not requests
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pipelines.fraud_detection.evaluate import predict
 from pipelines.fraud_detection.inputs import input_columns
 from pipelines.fraud_detection.model import load, save
 from pipelines.fraud_detection.pipeline import PROJECT
-from pipelines.fraud_detection.serve import EXAMPLE, FraudRequest, answer, decode
+from pipelines.fraud_detection.serve import EXAMPLE, FraudRequest, decode
 from pipelines.fraud_detection.simulator import simulate
 from pipelines.fraud_detection.train import fit
 from pipelines.fraud_detection.world import SimulationParameters
@@ -59,7 +59,7 @@ def test_the_model_learns_from_them_and_keeps_what_it_learnt(model, telling, tmp
 def test_a_request_gives_them_by_name(model, telling):
     def asked(**further):
         request = FraudRequest.model_validate(EXAMPLE.model_dump() | {"further": further})
-        return answer(model, decode([request]))["score"][0]
+        return predict(model, decode([request]))["score"][0]
 
     assert asked(shop_kind="cash {desk}", distance_km=0.5) > asked(shop_kind="food", distance_km=0.5)
     assert 0 < asked() < 1
@@ -67,7 +67,7 @@ def test_a_request_gives_them_by_name(model, telling):
         asked(colour="red")
     with pytest.raises(DataContractError, match="holds numbers in the training data"):
         asked(distance_km="far")
-    for name in ("amount", "customer_tx_count_1h", "is_fraud"):
+    for name in ("amount", "customer_tx_count_1h", "is_fraud", "further"):
         with pytest.raises(ValidationError, match=f"{name}: no further column has this name"):
             asked(**{name: 1.0})
 
