@@ -343,7 +343,7 @@ def _of_anomalies(bound: float) -> "list[gxe.Expectation]":
         column="target_index",
         min_value=-1,
         max_value=1,
-        description="Anomalies are near 0 on average: a raw temperature is not (ingest.oscillation: monthly takes it).",
+        description="Anomalies are near 0 on average; measured values are not (ingest.oscillation: monthly for those).",
     )
     return [*amounts, mean]
 

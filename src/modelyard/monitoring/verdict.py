@@ -184,8 +184,9 @@ def _finding(name: str, kind: str, share: float, words: str, is_alarm: bool) -> 
 
 
 def _drift_words(found: Mapping[str, Any], column: Mapping[str, Any]) -> str:
-    what = "predictions have" if column["role"] == "prediction" else "values have"
-    words = f"{found['name']}: its {what} drifted (distance {found['distance']:.2f}, p {found['p_value_adjusted']:.1g})"
+    is_answer = column["role"] == "prediction"
+    what = f"predictions: '{found['name']}' has" if is_answer else f"{found['name']}: its values have"
+    words = f"{what} drifted (distance {found['distance']:.2f}, p {found['p_value_adjusted']:.1g})"
     if column["kind"] == "number":
         words += f", mean {found['mean_before']:.4g} before, {found['mean']:.4g} now"
     return words

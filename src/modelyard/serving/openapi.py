@@ -77,7 +77,7 @@ def _paths(one: "ProjectRoutes", references: dict[Any, Any]) -> dict[str, Any]:
     response = references[api.response]
     many = _object(predictions={"type": "array", "items": response})
     request = references[api.request]
-    example = api.example.model_dump(mode="json")
+    example = api.example.model_dump(mode="json", exclude_none=True)
     several = {"type": "array", "minItems": 1, "maxItems": one.service.max_rows}
     rows = several | {"items": request}
     paths = {

@@ -73,6 +73,7 @@ def make_tune(project: Project, load: str = "modelyard.projects:load_project") -
                 precision=run_params.precision,
             )
             name = study_name(project, learning, trained_model, train_summary["valid"], settings, folder)
+            _say_if_new(folder, name)
             with (
                 _only_process(folder / name),
                 _search(project, load, learning, folder / name, settings) as search,
@@ -101,6 +102,17 @@ def _check_inputs(project: Project, learning: pl.DataFrame, train_summary: Mappi
             f"The trained model has no validation value of '{project.metrics.primary}'.",
             where=f"score() of {project.name} returned {sorted(train_summary['valid'])}",
             way_out="let score() return the metric that `metrics.primary` names",
+        )
+
+
+def _say_if_new(folder: Path, name: str) -> None:
+    """Says that earlier studies are not continued, where there are some and none has these inputs."""
+    before = sorted(study.name for study in folder.iterdir() if study.is_dir())
+    if before and name not in before:
+        logger.info(
+            "study %s begins anew: data, trained model, code, search space or parameters differ from those of %s",
+            name,
+            ", ".join(before),
         )
 
 

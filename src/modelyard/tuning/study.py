@@ -48,8 +48,9 @@ def study_name(
 ) -> str:
     """Returns ``<project>-<digest>``, with a digest of all that a trial's result depends on.
 
-    The digest covers the project's modules. The trained model's bytes and scores represent the training loop and the
-    libraries: a change there starts a new study only if it changes the trained model.
+    The digest covers the project's modules and the one of its search space, which may be shared. The trained model's
+    bytes and scores represent the training loop and the libraries: a change there starts a new study only if it changes
+    the trained model.
 
     Args:
         project: The project.
@@ -62,7 +63,8 @@ def study_name(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".digest-") as temporary:
         project.model_format.save(trained_model, Path(temporary))
         model_digest = sha256_of_directory(Path(temporary))
-    modules = sorted(Path(inspect.getfile(project.fit)).parent.glob("*.py"))
+    space = Path(inspect.getfile(project.search_space))
+    modules = sorted({*Path(inspect.getfile(project.fit)).parent.glob("*.py"), space})
     content = {
         "examples": table_digest(learning),
         "model": model_digest,

@@ -69,6 +69,7 @@ def test_without_the_design_effects_the_same_weeks_would_alarm(week, watched):
 def test_predictions_that_change_alone_are_found(week, verdict_on):
     found = verdict_on(week.with_columns(score=(pl.col("score") * 3).clip(0, 1)))
     assert found["prediction"]["is_drifted"]
+    assert found["alarms"][0].startswith("predictions: '")
     assert [column["name"] for column in found["columns"] if column["is_drifted"]] == []
 
 

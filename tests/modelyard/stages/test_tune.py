@@ -1,13 +1,14 @@
 import json
 import logging
 import os
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,8 +29,8 @@ from modelyard.stages.train import RunParameters
 from modelyard.stages.tune import make_tune
 from modelyard.tracking import journal as tracking
 from modelyard.tuning.parameters import STORAGE_VARIABLE, TuneParameters
-from modelyard.tuning.search import Search
-from modelyard.tuning.study import configured_suggestions, generations, mend_journal, sample_generation
+from modelyard.tuning.search import Search, SearchSettings
+from modelyard.tuning.study import configured_suggestions, generations, mend_journal, sample_generation, study_name
 from modelyard.tuning.worker import PruningRule, Reports, judge_of
 from tests.modelyard.stages import toy_tuning as toy
 
@@ -151,11 +152,29 @@ def test_finished_study_is_returned_without_a_fit(
     assert [trial["number"] for trial in logged] == list(range(8))  # tracking knows them already, by study and number
 
 
-def test_changed_inputs_begin_a_new_study(reference: Reference) -> None:
+def test_changed_inputs_begin_a_new_study(reference: Reference, caplog: pytest.LogCaptureFixture) -> None:
     names = {reference.summary["study"]}
-    for change in ({"seed": 1}, {"n_parallel": 3}, {"prune_warmup_steps": 4}):
-        names.add(toy.tune(reference.folder / "changed", n_trials=1, refit=False, **change)[1]["study"])
+    with caplog.at_level(logging.INFO, logger="modelyard"):
+        for change in ({"seed": 1}, {"n_parallel": 3}, {"prune_warmup_steps": 4}):
+            names.add(toy.tune(reference.folder / "changed", n_trials=1, refit=False, **change)[1]["study"])
     assert len(names) == 4
+    assert caplog.text.count("begins anew: data, trained model, code, search space or parameters differ") == 2
+
+
+def test_another_search_space_is_another_study_wherever_it_stands(tmp_path: Path) -> None:
+    model, summary = toy.train(tmp_path)
+    settings = SearchSettings(
+        fit_params=toy.ToyParameters(), tune_params=TuneParameters(), score_params=toy.ScoreParameters(), seed=0
+    )
+    names = []
+    for bounds in ("0.1, 0.2", "0.1, 0.2", "0.1, 0.9"):
+        (tmp_path / "shared.py").write_text(
+            f"def search_space(trial, params):\n    trial.suggest_float('x', {bounds})\n"
+        )
+        space = runpy.run_path(str(tmp_path / "shared.py"))["search_space"]
+        project = replace(toy.load("toy"), search_space=space)
+        names.append(study_name(project, toy.examples(), model, summary["valid"], settings, tmp_path))
+    assert names[0] == names[1] != names[2]
 
 
 def test_single_trial_is_the_trained_model_itself(tmp_path: Path, logged: list[dict[str, Any]]) -> None:

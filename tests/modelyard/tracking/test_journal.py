@@ -108,3 +108,14 @@ def test_a_resumed_study_moves_its_trials_under_the_new_run(no_writer):
     children = [run for run in runs("toys") if "mlflow.parentRunId" in run.data.tags]
     second = next(run for run in runs("toys") if run.data.tags.get("modelyard.session") == "second")
     assert [child.data.tags["mlflow.parentRunId"] for child in children] == [second.info.run_id]
+
+
+def test_a_long_parameter_ends_with_a_mark_of_what_is_missing(no_writer):
+    tracking.start("s1", experiment="toys", run_name="toys now", tags={})
+    tracking.log_params({"fit.short": "x" * 6_000, "fit.long": "y" * 7_000})
+    tracking.finish("FINISHED")
+    writer.main(tracking.journal_directory() / "s1.jsonl")
+    (run,) = runs("toys")
+    assert run.data.params["fit.short"] == "x" * 6_000
+    assert len(run.data.params["fit.long"]) == 6_000
+    assert run.data.params["fit.long"].endswith("y … (7,000 characters, whole in run_record.json)")
