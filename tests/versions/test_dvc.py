@@ -128,6 +128,24 @@ def test_one_parameter_runs_what_depends_on_it(checkout, group, value, runs):
         checkout.undo(path)
 
 
+def test_an_experiment_with_another_parameter_runs_what_depends_on_it(checkout):
+    path = f"conf/base/{PROJECT}/parameters.yml"
+    setting = f"{path}:++{PROJECT}.gate.floor_margin=0.01"
+    try:
+        # Without --force it fails as `dvc repro --dry` does on a fresh clone, because it looks in a fresh folder.
+        planned = checkout.run("dvc", "exp", "run", "--dry", "--force", "-S", setting)
+        assert f"Running stage 'evaluate@{PROJECT}'" in planned
+        said = checkout.run("dvc", "exp", "run", "--name", "wider-margin", "-S", setting)
+        assert f"Running stage 'evaluate@{PROJECT}'" in said
+        assert f"Running stage 'train@{PROJECT}'" not in said
+        assert "wider-margin" in checkout.run("dvc", "exp", "list", "--name-only")
+        assert "floor_margin: 0.01" in (checkout.folder / path).read_text()
+    finally:
+        checkout.undo(".")
+        checkout.run("dvc", "checkout", "dvc.yaml")
+    assert checkout.would_run() == []
+
+
 def test_a_group_that_appears_with_nothing_in_it_runs_nothing(checkout):
     path = f"conf/base/{PROJECT}/parameters.yml"
     checkout.edit(path, "  validate: {}\n")
