@@ -10,12 +10,16 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from modelyard.monitoring.reference import MonitorParameters, summarise_reference
+from modelyard.monitoring.verdict import judge
 from modelyard.tasks.images.corruptions import corrupt
+from pipelines.image_classification.data import with_pictures
 from pipelines.image_classification.evaluate import ScoreParameters, score
 from pipelines.image_classification.figures import figures
 from pipelines.image_classification.model import answer
+from pipelines.image_classification.pipeline import PROJECT
 from pipelines.image_classification.serve import UNKNOWN, UNSURE, PictureRequest, answered, decode, encode
-from pipelines.image_classification.simulator import CLASSES, STRANGER
+from pipelines.image_classification.simulator import CLASSES, STRANGER, SimulationParameters, simulate
 from tests.pipelines.image_classification.small import png, request
 
 
@@ -73,6 +77,26 @@ def test_law_a_frame_of_two_pixels_keeps_sure_answers(trained):
     after = answer(trained.model, with_image(rows, framed))["predicted"]
     is_sure = (before["margin"] > before["margin"].median()).to_numpy()
     assert (after == before["predicted"]).to_numpy()[is_sure].mean() > 0.85
+
+
+def served(seed: int, drift: float) -> pl.DataFrame:
+    """Records of another month, as requests would bring them; with the camera that the last days have."""
+    made = simulate(SimulationParameters(n_pictures=600, seed=seed, drift=drift))
+    return with_pictures(*made).tail(300).drop("label")
+
+
+def test_a_planted_drift_is_found_and_an_unchanged_stream_is_quiet(trained):
+    learnt, test = (trained.rows(split).drop("image") for split in ("train", "test"))
+    params = MonitorParameters()
+    summary = summarise_reference(PROJECT, test, trained.predictions, learnt, params).summary
+    verdicts = []
+    for drift in (0.0, 1.0):
+        rows = served(seed=7, drift=drift)
+        verdicts.append(judge(PROJECT, summary, rows.drop("image").hstack(answer(trained.model, rows)), params))
+    quiet, changed = verdicts
+    assert not quiet["is_drifted"], quiet["alarms"]
+    assert {"brightness_ratio", "edge_ratio"} <= {one["name"] for one in changed["columns"] if one["is_drifted"]}
+    assert set(quiet["not_served"]) == {"corrupted_predicted", "corruption", "corruption_severity"}
 
 
 def test_what_spoils_a_picture_costs_accuracy(trained):
