@@ -116,6 +116,7 @@ def expectations(params: IngestParameters) -> list[gxe.Expectation]:
         Great Expectations objects, each with a ``description`` for people.
     """
     import great_expectations.expectations as gxe
+    from great_expectations.expectations.metadata_types import FailureSeverity
 
     tomorrow = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     known = _known_columns(params)
@@ -175,7 +176,7 @@ def expectations(params: IngestParameters) -> list[gxe.Expectation]:
                 column_A="living_area_sqft",
                 column_B="first_floor_sqft",
                 or_equal=True,
-                severity="warning",
+                severity=FailureSeverity.WARNING,
                 description="The living area holds the first floor (a warning: floors are measured apart).",
             )
         )

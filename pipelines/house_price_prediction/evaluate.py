@@ -10,7 +10,7 @@ from pydantic import Field
 
 from modelyard.parameters import Parameters
 from modelyard.tasks.quantiles import interval_coverage, pinball
-from pipelines.house_price_prediction.inputs import PLACE, Places, area_of, to_km
+from pipelines.house_price_prediction.inputs import PLACE, Places, area_of, neighbours, to_km
 from pipelines.house_price_prediction.model import TAIL, HouseModel, Rows, answers_of
 
 Floats = NDArray[np.float64]
@@ -160,13 +160,11 @@ def floor(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
 
 def _of_the_nearest(train: pl.DataFrame, test: pl.DataFrame) -> Floats:
     """Quantiles of the prices of the nearest homes, shape (N, 3); of all homes where a place is missing."""
-    from scipy.spatial import cKDTree
-
     places, km = Places.of(train, train["price"].to_numpy()), to_km(test)
     levels = [TAIL, 0.5, 1 - TAIL]
     found = np.tile(np.quantile(places.z, levels), (test.height, 1))
     is_there = ~np.isnan(km).any(axis=1)
     if is_there.any():
-        _, nearest = cKDTree(places.km).query(km[is_there], k=min(_NEAREST, len(places.z)))
-        found[is_there] = np.quantile(places.z[nearest.reshape(int(is_there.sum()), -1)], levels, axis=1).T
+        _, nearest = neighbours(km[is_there], places, min(_NEAREST, len(places.z)))
+        found[is_there] = np.quantile(places.z[nearest], levels, axis=1).T
     return found

@@ -229,10 +229,10 @@ def is_outside(rows: pl.DataFrame, schema: InputSchema) -> Booleans:
     """Returns whether a home has a number beyond all of training, or an area that nobody has been in, shape (N,)."""
     values = numbers(rows, schema.numbers)
     low, high = (np.array([schema.ranges[name][end] for name in schema.numbers]) for end in (0, 1))
-    beyond = ((values < low) | (values > high)).any(axis=1) if len(schema.numbers) else np.zeros(rows.height, bool)
+    beyond: Booleans = np.any((values < low) | (values > high), axis=1)
     if schema.has_place:
-        return beyond | np.isnan(numbers(rows, PLACE)).any(axis=1)
-    return beyond | np.array([area not in schema.areas for area in area_of(rows)], dtype=bool)
+        return np.logical_or(beyond, np.isnan(numbers(rows, PLACE)).any(axis=1))
+    return np.logical_or(beyond, [area not in schema.areas for area in area_of(rows)])
 
 
 class Places(NamedTuple):
@@ -276,18 +276,29 @@ def nearby_columns(km: Floats, places: Places, *, is_training: bool) -> tuple[di
     Returns:
         Inputs of the trees, and the distance to the nearest home, shape (N,), km; infinite for a home without a place.
     """
-    from scipy.spatial import cKDTree
-
     n = min(max(NEAREST), len(places.z) - is_training)
     is_there = ~np.isnan(km).any(axis=1)
     found = np.full((len(km), n), np.nan), np.full((len(km), n), np.inf)
     if is_there.any() and n:
-        distances, indices = cKDTree(places.km).query(km[is_there], k=n + is_training)
-        distances, indices = distances.reshape(-1, n + is_training), indices.reshape(-1, n + is_training)
+        distances, indices = neighbours(km[is_there], places, n + is_training)
         if is_training:
             distances, indices = _without_itself(distances, indices, np.arange(len(indices)))
         found[0][is_there], found[1][is_there] = places.z[indices], distances
     return _summaries(*found), found[1][:, 0] if n else np.full(len(km), np.inf)
+
+
+def neighbours(km: Floats, places: Places, n: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Returns distances to the nearest places, km, and which these are, shape (N, n) each, the nearest first.
+
+    Args:
+        km: Of homes with a place, shape (N, 3).
+        places: At least ``n``.
+        n: How many are wanted.
+    """
+    from scipy.spatial import cKDTree  # type: ignore[import-untyped]  # scipy ships no types
+
+    distances, indices = cKDTree(places.km).query(km, k=n)
+    return distances.reshape(len(km), n), indices.reshape(len(km), n)
 
 
 def _without_itself(

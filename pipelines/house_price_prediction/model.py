@@ -351,7 +351,8 @@ def second_answers(second: Ridge | PriceNetwork, rows: Rows) -> Floats:
         return second.answers(rows.linear)
     from modelyard.training.prediction import predict
 
-    return predict(second, {"columns": rows.x}).astype(np.float64).mean(axis=1)
+    answers: Floats = predict(second, {"columns": rows.x}).astype(np.float64).mean(axis=1)
+    return answers
 
 
 def cap_probability(cap: xgb.Booster | None, rows: Rows) -> Floats:

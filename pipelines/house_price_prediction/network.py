@@ -26,7 +26,7 @@ class PiecewiseLinear(nn.Module):
         super().__init__()
         self.register_buffer("edges", torch.linspace(0, 1, n_bins + 1).repeat(n_columns, 1))
 
-    def learn(self, columns: NDArray[np.float64]) -> None:
+    def learn(self, columns: NDArray[np.float32]) -> None:
         """Takes the edges from training rows of shape (N, D); NaN is a missing value."""
         n_bins = self.edges.shape[1] - 1
         levels = np.linspace(0, 1, n_bins + 1)
@@ -84,7 +84,7 @@ class PriceNetwork(nn.Module):
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("deviation", torch.ones(()))
 
-    def learn(self, columns: NDArray[np.float64], z: NDArray[np.float64]) -> None:
+    def learn(self, columns: NDArray[np.float32], z: NDArray[np.float64]) -> None:
         """Takes the bins of the columns and the scale of the answers from training rows."""
         self.encoding.learn(columns)
         self.mean, self.deviation = torch.tensor(float(z.mean())), torch.tensor(max(float(z.std()), 1e-6))

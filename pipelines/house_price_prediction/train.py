@@ -272,7 +272,7 @@ def fit_ridge(columns: Mapping[str, Column], z: Floats, params: RidgeParameters)
         z: Answers, shape (N,).
         params: The penalty.
     """
-    from scipy.optimize import lsq_linear
+    from scipy.optimize import lsq_linear  # type: ignore[import-untyped]  # scipy ships no types
 
     x = stacked(dict(columns))
     is_missing = np.isnan(x)
@@ -322,7 +322,8 @@ def fit_network(
 def squared_error(network: PriceNetwork, batch: dict[str, Tensor]) -> Tensor:
     """Returns the mean squared error of all members, in the answers' variance: ``columns`` (B, D), ``z`` (B,)."""
     error = (network(batch["columns"]) - batch["z"][:, None]) / network.deviation
-    return error.square().mean()
+    loss: Tensor = error.square().mean()
+    return loss
 
 
 def _blended(model: HouseModel, valid: _Learning) -> FitParameters:
@@ -335,7 +336,9 @@ def _blended(model: HouseModel, valid: _Learning) -> FitParameters:
 
 
 def _with_offsets(model: HouseModel, valid: _Learning) -> FitParameters:
-    """The parameters with the offsets of all groups, from validation homes."""
+    """The parameters with the offsets of all groups, from validation homes; too few of them bound nothing."""
+    if len(valid.z) < _FEWEST_ROWS:
+        return model.params
     bare = model.params.interval.model_copy(update={"offsets": {}, "edges": None})
     answers = answers_of(replace(model, params=model.params.model_copy(update={"interval": bare})), valid.rows)
     low, high = np.quantile(answers.z, [1 / 3, 2 / 3])
@@ -343,10 +346,11 @@ def _with_offsets(model: HouseModel, valid: _Learning) -> FitParameters:
     around, chance = quantiles_around(model, valid.rows), cap_probability(model.cap, valid.rows)
     near = ~answers.is_far
     groups = np.array(groups_of(answers.z, answers.is_far, params))[near].tolist()
-    ends = (end[near] for end in interval(answers.z, around, chance, bare, []))
-    offsets = fit_cqr(*ends, valid.z[near], 1 - 2 * TAIL, groups)
+    low_z, high_z = interval(answers.z, around, chance, bare, [])
+    offsets = fit_cqr(low_z[near], high_z[near], valid.z[near], 1 - 2 * TAIL, groups)
     unseen = new_area_answers(model.trees, model.folds, valid.rows, model.params)
-    offsets[NEW_AREA] = fit_cqr(*interval(unseen, around, chance, bare, []), valid.z, 1 - 2 * TAIL)[ALL]
+    low_z, high_z = interval(unseen, around, chance, bare, [])
+    offsets[NEW_AREA] = fit_cqr(low_z, high_z, valid.z, 1 - 2 * TAIL)[ALL]
     return model.params.model_copy(update={"interval": params.model_copy(update={"offsets": offsets})})
 
 
