@@ -52,6 +52,8 @@ def figures(rows: pl.DataFrame, model: HouseModel) -> dict[str, Figure]:
 
 def _prices(rows: pl.DataFrame, model: HouseModel) -> Figure:
     """Answers over prices, both in thousands on logarithmic axes; a model that is right lies on the diagonal."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     price, predicted = rows["price"].to_numpy() / 1e3, rows["predicted_price"].to_numpy() / 1e3
     figure, (place,) = axes()
     ends = min(price.min(), predicted.min()) * 0.9, max(price.max(), predicted.max()) * 1.1
@@ -62,8 +64,9 @@ def _prices(rows: pl.DataFrame, model: HouseModel) -> Figure:
         place.annotate("cap ", (model.scale.cap / 1e3, ends[0] * 1.1), ha="right", color=COLOURS[1])
     place.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     for axis in (place.xaxis, place.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter("{x:,.0f}")
-        axis.set_minor_formatter("")
+        axis.set_minor_locator(NullLocator())
     unit = f"thousand {model.scale.currency}"
     place.set(xlabel=f"price, {unit}", ylabel=f"predicted price, {unit}")
     place.set_title("Predicted and paid prices of the test rows")
