@@ -55,7 +55,7 @@ def watched_inputs(project: Project, examples: "pl.DataFrame") -> list[str]:
     watched = set(watched_columns(project, examples))
     served = project.api.decode([project.api.example]).columns
     further = further_names(examples.columns, project.contract, project.feature_views)
-    return [name for name in (*served, *further) if name in watched]
+    return [name for name in dict.fromkeys((*served, *further)) if name in watched]
 
 
 def summarise_reference(

@@ -104,8 +104,11 @@ async def test_true_is_no_number_and_a_number_is_no_time(name):
 
 
 async def test_integers_beyond_64_bits_are_422(name):
+    texts = {field for field, _ in fields_of(name, "string")}  # an identifier that takes text has any number of digits
     async with served(name) as client:
         for field, is_list in fields_of(name, "integer"):
+            if field in texts:
+                continue
             for value in (2**63, -(2**63) - 1, 10**400, "9223372036854775808"):
                 body = changed(example(name), **{field: [value] if is_list else value})
                 await refused(client, name, json.dumps(body).encode(), field)
