@@ -88,6 +88,23 @@ def read_image(content: bytes, image_format: ImageFormat) -> NDArray[np.uint8]:
     return np.array(picture, dtype=np.uint8)
 
 
+def read_grey_and_alpha(content: bytes, image_format: ImageFormat) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Returns the grey values and the opacity of a PNG or JPEG file of any size, for ink on paper or on nothing.
+
+    Args:
+        content: The file's bytes.
+        image_format: Its limits of size; nothing is cut, and colours become their luma.
+
+    Returns:
+        Two arrays of shape (H, W), 0 to 255; the opacity is 255 everywhere in a file without an alpha channel.
+
+    Raises:
+        ValueError: The bytes are no such image, are damaged, or too small or too large.
+    """
+    picture = _opened(content, image_format).convert("RGBA")
+    return np.array(picture.convert("L"), np.uint8), np.array(picture.getchannel("A"), np.uint8)
+
+
 def _padded(square: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     before = (side - len(square)) // 2
     along = (before, side - len(square) - before)
