@@ -6,8 +6,6 @@ https://github.com/zalandoresearch/fashion-mnist.
 
 from __future__ import annotations
 
-import gzip
-import math
 import tarfile
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard.errors import DataContractError
+from modelyard.tasks.images.idx import read_idx
 
 Pixels = NDArray[np.uint8]
 
@@ -79,21 +78,6 @@ def read_fashion_mnist(folder: Path) -> Official:
         labels.append(told)
         pictures.append(np.repeat(np.pad(seen, _PADDING, mode="edge")[..., None], 3, axis=3))
     return Official(np.concatenate(splits), np.concatenate(labels), np.concatenate(pictures))
-
-
-def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Returns the numbers of a gzipped IDX file of bytes: LeCun, http://yann.lecun.com/exdb/mnist.
-
-    Raises:
-        DataContractError: Its head is another one, or announces more or fewer numbers than follow.
-    """
-    content = gzip.decompress(path.read_bytes())
-    n_axes = content[3] if len(content) > 4 and content[:3] == b"\0\0\x08" else 0
-    shape = tuple(int(size) for size in np.frombuffer(content[4 : 4 + 4 * n_axes], ">u4"))
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * n_axes)
-    if not n_axes or values.size != math.prod(shape):
-        raise _wrong(path, "it is no IDX file of as many bytes as its head announces")
-    return values.reshape(shape)
 
 
 def _wrong(path: Path, found: str) -> DataContractError:
