@@ -73,7 +73,8 @@ def with_new_places(rows: pl.DataFrame) -> pl.DataFrame:
 
     Null for a tile without coordinates, and for all where no training tile is known yet (the spine splits later).
     """
-    known = rows.filter(pl.col("split") == "train").drop_nulls(list(_COORDINATES))
+    learnt = rows.filter(pl.col("split") == "train") if "split" in rows.columns else rows.clear()
+    known = learnt.drop_nulls(list(_COORDINATES))
     if known.is_empty():
         return rows.with_columns(pl.lit(None, dtype=pl.Boolean).alias("is_new_place"))
     distance = pl.Series(nearest_km(_points(rows), _points(known)))

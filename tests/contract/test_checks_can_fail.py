@@ -135,7 +135,7 @@ MISTAKES = {
         Mistake("there twice", "features.py", "temperature_rise_28d_c", "temperature_mean_28d_c"),
         Mistake("also a column", "features.py", '"temperature_rise_28d_c"', '"temperature_c"'),
         Mistake("not snake_case", "features.py", '"part_condition"', '"PartCondition"'),
-        Mistake("no column part_id of type string", "features.py", '"int64"', '"string"'),
+        Mistake("no column part_id of type int64", "features.py", 'entity_dtype="string"', 'entity_dtype="int64"'),
         Mistake("no description", "features.py", '"Mean vibration over the readings of the last 28 days."', '""'),
     ],
     check_record.parameters_are_described_and_bounded: [

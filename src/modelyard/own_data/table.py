@@ -206,7 +206,7 @@ def header_of(path: Path, wanted: Collection[str]) -> list[str]:
     if not head:
         return []  # a folder without tables, as reading it says
     if head.startswith(_PARQUET_MAGIC):
-        return [_plain(name) for name in _arrow_table(path).column_names]
+        return [_plain(name) for name in _parquet_names(path)]
     return [_plain(name) for name in _find_header(head, set(wanted))[2]]
 
 
@@ -297,16 +297,6 @@ def _head(path: Path) -> bytes:
 
 
 def _read_parquet(path: Path, wanted: Mapping[str, str]) -> pl.DataFrame:
-    head = _head(path)
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - len(_PARQUET_MAGIC)))
-        has_end = file.read() == _PARQUET_MAGIC
-    if not head.startswith(_PARQUET_MAGIC):
-        raise DataContractError("This is no Parquet file.", where=str(path), way_out="write it again, or name it .csv")
-    if not has_end:
-        raise DataContractError(
-            "The Parquet file is truncated: its end is missing.", where=str(path), way_out="copy or write it again"
-        )
     table = _arrow_table(path)
     found = _find_columns(path, table.column_names, wanted)
     try:
@@ -321,6 +311,23 @@ def _read_parquet(path: Path, wanted: Mapping[str, str]) -> pl.DataFrame:
     return pl.DataFrame(read).select(found)
 
 
+def _check_ends(path: Path) -> None:
+    """Checks that a Parquet file begins and ends as one does.
+
+    Raises:
+        DataContractError: It does not.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_PARQUET_MAGIC)))
+        has_end = file.read() == _PARQUET_MAGIC
+    if not _head(path).startswith(_PARQUET_MAGIC):
+        raise DataContractError("This is no Parquet file.", where=str(path), way_out="write it again, or name it .csv")
+    if not has_end:
+        raise DataContractError(
+            "The Parquet file is truncated: its end is missing.", where=str(path), way_out="copy or write it again"
+        )
+
+
 def _arrow_table(path: Path) -> Any:
     """All of a Parquet file, so that a damaged page of any column is found.
 
@@ -330,6 +337,7 @@ def _arrow_table(path: Path) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    _check_ends(path)
     try:
         table = pq.ParquetFile(path).read()
         table.validate(full=True)  # Arrow reads texts that are no UTF-8
@@ -342,11 +350,28 @@ def _arrow_table(path: Path) -> Any:
         ]
         return table.cast(pa.schema(fields))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataContractError(
-            f"The Parquet file is damaged: {(str(error).splitlines() or ['it cannot be read'])[0]}",
-            where=str(path),
-            way_out="copy or write it again",
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _parquet_names(path: Path) -> list[str]:
+    """Returns the names of a Parquet file's columns without reading them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    _check_ends(path)
+    try:
+        names: list[str] = pq.ParquetFile(path).schema_arrow.names
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    return names
+
+
+def _damaged(path: Path, error: Exception) -> DataContractError:
+    return DataContractError(
+        f"The Parquet file is damaged: {(str(error).splitlines() or ['it cannot be read'])[0]}",
+        where=str(path),
+        way_out="copy or write it again",
+    )
 
 
 @contextlib.contextmanager

@@ -24,8 +24,9 @@ def node_modules(session_folder):
     return SOURCES / "node_modules"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """Chromium for one file of tests: while it runs, no test of another file can run an event loop of its own."""
     executable = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if executable is None:
         pytest.skip("there is no Chromium; apt-get install chromium")
