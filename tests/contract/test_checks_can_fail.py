@@ -159,7 +159,7 @@ MISTAKES = {
         Mistake("gives nothing for feature", "serve.py", "return latest.join", "return latest\n    latest.join"),
         Mistake("2 requests become 1 rows", "serve.py", "return latest.join", "return latest.head(1).join"),
         Mistake("trip through JSON", "serve.py", "age_d: float = Field(", "age_d: float = Field(1.0, exclude=True, "),
-        Mistake("cannot carry", "serve.py", "failure_probability: float", "failure_probability: dict[str, float]"),
+        Mistake("cannot carry", "serve.py", "failure_probability: float", "failure_probability: set[float]"),
     ],
     check_record.media_of_requests_have_a_budget: [
         Mistake(
