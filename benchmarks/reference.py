@@ -119,8 +119,8 @@ def _headline(result: dict[str, Any]) -> str:
     best = (max if result["greater_is_better"] else min)(published, key=lambda item: item[1], default=None)
     direction = "↑" if result["greater_is_better"] else "↓"
     return (
-        f"`{result['dataset']}` | {primary} {direction} | {result['floor'][primary]:.3f} "
-        f"| {_with_interval(result['metrics'][primary])} | {f'{best[1]:.3f} ({best[0]})' if best else '–'}"
+        f"`{result['dataset']}` | {primary} {direction} | {_number(result['floor'][primary])} "
+        f"| {_with_interval(result['metrics'][primary])} | {f'{_number(best[1])} ({best[0]})' if best else '–'}"
     )
 
 
