@@ -11,9 +11,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from modelyard.errors import ModelyardError
@@ -22,7 +21,7 @@ from modelyard.model_registry.registration import DATASET_TAG
 from modelyard.model_registry.versions import CHALLENGER, CHAMPION
 from modelyard.paths import reporting_folder, verdicts_folder
 from modelyard.play.responses import Alias, Gallery, GalleryEntry, MetricValue, PublishedValue
-from modelyard.public_data.catalogue import results_on
+from modelyard.public_data.catalogue import best_published
 
 if TYPE_CHECKING:
     from modelyard.project import Project
@@ -178,30 +177,24 @@ def _number(text: str | None) -> float | None:
 
 def _published(project: "Project", tags: Mapping[str, str]) -> list[PublishedValue]:
     """The best published results in the primary metric, on the data that the version learnt from."""
-    found = [
-        one
-        for one in _published_on(tags.get(DATASET_TAG, ""))
-        if isinstance(one.values.get(project.metrics.primary), float)
-    ]
-    values = [
-        PublishedValue(
-            name=one.method,
-            value=float(one.values[project.metrics.primary]),
-            source=one.source + (" (not read again there)" if one.evidence == "memory" else ""),
-        )
-        for one in found
-    ]
-    values.sort(key=lambda one: one.value, reverse=project.metrics.greater_is_better)
-    return values[:_MOST_PUBLISHED]
-
-
-@cache
-def _published_on(dataset: str) -> list[Any]:
+    dataset, metrics = tags.get(DATASET_TAG, ""), project.metrics
+    if not dataset:
+        return []
     try:
-        return results_on(dataset, lambda entry: entry.reference_results) if dataset else []
+        found = best_published(
+            dataset, metrics.primary, greater_is_better=metrics.greater_is_better, most=_MOST_PUBLISHED
+        )
     except ModelyardError as error:
         logger.info("the gallery cannot read the published results: %s", error.found)
         return []
+    return [
+        PublishedValue(
+            name=one.method,
+            value=value,
+            source=one.source + (" (not read again there)" if one.evidence == "memory" else ""),
+        )
+        for one, value in found
+    ]
 
 
 def _data(tags: Mapping[str, str]) -> str | None:

@@ -261,6 +261,23 @@ def results_on(name: str, results: Callable[[PublicDataset], Sequence[Result]]) 
     return [result for result in everything if result.split.lower().startswith(name)]
 
 
+def best_published(name: str, metric: str, *, greater_is_better: bool, most: int) -> list[tuple[Result, float]]:
+    """Returns the best published results in one metric, each with its value, the best first.
+
+    Args:
+        name: Of the data set or a part of one.
+        metric: Results without a number for it are left out.
+        greater_is_better: Its direction.
+        most: How many at most.
+    """
+    found = [
+        (result, value)
+        for result in results_on(name, lambda entry: entry.reference_results)
+        if isinstance(value := result.values.get(metric), float)
+    ]
+    return sorted(found, key=lambda one: one[1], reverse=greater_is_better)[:most]
+
+
 @cache
 def _catalogue() -> dict[str, PublicDataset]:
     return load_catalogue()

@@ -114,17 +114,14 @@ def _marks(
 
 def _published(project: Project, record: Mapping[str, Any]) -> list[tuple[str, float]]:
     """Returns the best published results in the primary metric, on the public data that the run used."""
-    from modelyard.public_data.catalogue import results_on
+    from modelyard.public_data.catalogue import best_published
 
-    if record["source"] != "public":
-        return []
     dataset = record["parameters"]["ingest"].get("dataset", "")
-    found = [
-        (result.method + (" (as remembered)" if result.evidence == "memory" else ""), float(value))
-        for result in (results_on(dataset, lambda entry: entry.reference_results) if dataset else ())
-        if isinstance(value := result.values.get(project.metrics.primary), float | int)
-    ]
-    return sorted(found, key=lambda one: one[1], reverse=project.metrics.greater_is_better)[:_N_PUBLISHED]
+    if record["source"] != "public" or not dataset:
+        return []
+    metrics = project.metrics
+    found = best_published(dataset, metrics.primary, greater_is_better=metrics.greater_is_better, most=_N_PUBLISHED)
+    return [(one.method + (" (as remembered)" if one.evidence == "memory" else ""), value) for one, value in found]
 
 
 def _examples(contract: Contract, predictions: "pl.DataFrame", media: "pl.DataFrame") -> dict[str, Any]:
