@@ -127,14 +127,8 @@ def _part(version: LoadedVersion, rows: Sequence[Row], n_before: int) -> pl.Data
     found = []
     for number, (row, answer) in enumerate(zip(rows, answers, strict=True), start=n_before + 1):
         carried = {name: value for name, value in row.items() if name not in fields}
-        said = (
-            {"answer": answer.model_dump_json(), _ERROR: None}
-            if isinstance(answer, BaseModel)
-            else {
-                "answer": None,
-                _ERROR: answer,
-            }
-        )
+        payload, problem = (answer.model_dump_json(), None) if isinstance(answer, BaseModel) else (None, answer)
+        said = {"answer": payload, _ERROR: problem}
         found.append({_ROW: number, "carried": json.dumps(carried, default=str), _VERSION: version.version, **said})
     dtypes = {_ROW: pl.Int64, "carried": pl.String, "answer": pl.String, _VERSION: pl.String, _ERROR: pl.String}
     return pl.DataFrame(found, schema=dtypes)
